@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: ISC
+# Builds, tests and installs everything, without recursion into folders; "make help" lists the
+# targets. Sources are found by wildcard: a new file takes part as soon as it exists.
+# CC AR CFLAGS CPPFLAGS LDFLAGS LDLIBS are the user's: honoured and added to, never replaced.
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-builtin-rules
+
+VERSION   := $(shell cat VERSION)
+SOVERSION := 0
+
+BUILD     ?= build
+SAN       ?=
+WERROR    ?= 0
+FUZZ_SECONDS ?= 20
+
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+SBINDIR    ?= $(PREFIX)/sbin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR     ?= $(PREFIX)/share/man
+SYSCONFDIR ?= /etc
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+
+# $(O) holds everything that is made; each set of sanitizers has its own, so that they can
+# stand side by side. $(BUILD)/peers, other people's servers for the tests, is common to all.
+comma := ,
+ifneq ($(findstring fuzzer,$(SAN)),)
+O := $(BUILD)/fuzz
+else
+O := $(BUILD)$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
+endif
+PEERS := $(abspath $(BUILD))/peers
+
+# --- sources ---------------------------------------------------------------------------------
+
+src = $(sort $(foreach d,$(1),$(wildcard $(d)/*.c)))
+
+LIB_SRCS     := $(call src,libsmtp/core libsmtp/net libsmtp/middleware libsmtp/senderauth \
+                  storage dkim)
+CONFIG_SRCS  := $(call src,config)
+CLI_SRCS     := $(call src,cli)
+SMTPD_SRCS   := $(call src,smtpd smtpd/mail smtpd/queue smtpd/keeper)
+SMTPCTL_SRCS := $(call src,smtpctl)
+SMTPC_SRCS   := $(call src,smtpc)
+TEST_SRCS    := $(sort $(wildcard tests/unit/test_*.c tests/transcripts/test_*.c))
+SUPPORT_SRCS := $(filter-out $(TEST_SRCS),$(call src,tests/unit tests/transcripts))
+FUZZ_SRCS    := $(sort $(wildcard fuzz/fuzz_*.c))
+BENCH_SRCS   := $(call src,bench)
+EXAMPLE_SRCS := $(call src,examples)
+
+# All of the programs but their main.c; unit tests may link it.
+PROGRAMS_SRCS := $(filter-out %/main.c,$(CONFIG_SRCS) $(CLI_SRCS) $(SMTPD_SRCS) \
+                   $(SMTPCTL_SRCS) $(SMTPC_SRCS))
+
+obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
+
+ALL_SRCS := $(LIB_SRCS) $(CONFIG_SRCS) $(CLI_SRCS) $(SMTPD_SRCS) $(SMTPCTL_SRCS) $(SMTPC_SRCS) \
+            $(TEST_SRCS) $(SUPPORT_SRCS) $(call src,fuzz) $(BENCH_SRCS) $(EXAMPLE_SRCS)
+
+# A program is left out as long as it has no main.c.
+PROGRAMS := $(foreach p,smtpd smtpctl smtpc,$(if $(wildcard $(p)/main.c),$(O)/$(p)))
+TESTS    := $(addprefix $(O)/tests/,$(notdir $(TEST_SRCS:.c=)))
+FUZZERS  := $(patsubst fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRCS))
+REPLAYS  := $(if $(wildcard fuzz/replay.c),$(patsubst fuzz/fuzz_%.c,$(O)/fuzz/replay_%,$(FUZZ_SRCS)))
+BENCHES  := $(patsubst %.c,$(O)/%,$(BENCH_SRCS))
+EXAMPLES := $(patsubst %.c,$(O)/%,$(EXAMPLE_SRCS))
+LIBRARY  := $(O)/libsmtp.a $(if $(LIB_SRCS),$(O)/libsmtp.so)
+
+# --- flags -----------------------------------------------------------------------------------
+# Everything that asks pkg-config or the compiler is looked up once, at its first use in a
+# recipe: "make test" on a machine with neither must be able to install them first.
+
+PKGS := libevent libevent_pthreads libsodium opendkim libunbound sqlite3 yaml-0.1 openssl libidn2
+
+once = $(eval $(1) := $(2))$($(1))
+supported = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/null && echo '$(1)')
+
+PKG_CONFIG ?= pkg-config
+PKG_CFLAGS  = $(call once,PKG_CFLAGS,$(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PKGS))))
+PKG_LIBS    = $(call once,PKG_LIBS,$(shell $(PKG_CONFIG) --libs $(PKGS)))
+CHECK_LIBS  = $(call once,CHECK_LIBS,$(shell $(PKG_CONFIG) --libs check))
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+            -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla -Wformat=2 -Wundef
+ifeq ($(WERROR),1)
+WARNINGS += -Werror
+endif
+
+HARDEN_PROBED = $(call once,HARDEN_PROBED,$(call supported,-fstack-clash-protection) $(call supported,-fcf-protection))
+HARDEN = -fstack-protector-strong $(HARDEN_PROBED)
+ifneq ($(SAN),)
+SANFLAGS := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+else
+HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+
+ALL_CPPFLAGS = -D_GNU_SOURCE -Ilibsmtp/include -I. -I$(O)/gen \
+               -DLIBSMTP_VERSION='"$(VERSION)"' -DLIBSMTP_SYSCONFDIR='"$(SYSCONFDIR)"' \
+               $(PKG_CFLAGS) $(CPPFLAGS)
+ALL_CFLAGS   = -std=c17 -O2 -g -fvisibility=hidden -pthread $(WARNINGS) $(HARDEN) $(SANFLAGS) $(CFLAGS)
+ALL_LDFLAGS  = -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(CFLAGS) $(LDFLAGS)
+PROG_LDFLAGS = -pie $(ALL_LDFLAGS)
+SO_LDFLAGS   = -shared -Wl,-soname,libsmtp.so.$(SOVERSION) -Wl,--version-script=libsmtp.map \
+               $(if $(SAN),,-Wl,-z,defs) $(ALL_LDFLAGS)
+ALL_LIBS     = $(PKG_LIBS) $(LDLIBS)
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(2)')
+
+# --- what "make" makes -----------------------------------------------------------------------
+
+.PHONY: all programs library tests examples
+all: library programs examples
+library: $(LIBRARY)
+programs: $(PROGRAMS)
+tests: $(TESTS) $(REPLAYS)
+examples: $(EXAMPLES)
+
+# --- compile ---------------------------------------------------------------------------------
+
+# Rewritten only when its content changes, so that what depends on it is remade just then.
+define stamp
+@mkdir -p $(@D)
+@printf '%s\n' $(1) | cmp -s - $@ || printf '%s\n' $(1) >$@
+endef
+quote = '$(subst ','\'',$(1))'
+
+.PHONY: force
+$(O)/flags: force
+	$(call stamp,$(call quote,$(CC)) $(call quote,$(ALL_CPPFLAGS)) $(call quote,$(ALL_CFLAGS)) $(call quote,$(ALL_LDFLAGS)))
+$(O)/sources: force
+	$(call stamp,$(ALL_SRCS))
+
+PIC := -fPIE
+$(call obj,$(LIB_SRCS)): PIC := -fPIC
+
+$(O)/obj/%.o: %.c $(O)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(PIC) -MMD -MP -c -o $@ $<
+
+-include $(patsubst %.o,%.d,$(call obj,$(ALL_SRCS)))
+
+# The schema as a C string: `static const char schema_sql[]`.
+$(call obj,$(call src,storage)): | $(if $(wildcard storage/schema.sql),$(O)/gen/schema_sql.h)
+$(O)/gen/schema_sql.h: storage/schema.sql
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	@{ echo '/* made from $< */'; echo 'static const char schema_sql[] ='; \
+	   sed -e 's/[\\"]/\\&/g' -e 's/^/"/' -e 's/$$/\\n"/' $<; echo ';'; } >$@
+
+# --- link ------------------------------------------------------------------------------------
+
+# q, not r: two folders may hold files of one name.
+define archive
+$(call say,AR,$@)
+@mkdir -p $(@D)
+@rm -f $@
+$(Q)$(AR) qcs $@ $(filter %.o,$^)
+endef
+
+# For tests, fuzzers and our own programs: the internal symbols can be reached.
+$(O)/libsmtp.a: $(call obj,$(LIB_SRCS)) $(O)/sources
+	$(archive)
+$(O)/libprograms.a: $(call obj,$(PROGRAMS_SRCS)) $(O)/sources
+	$(archive)
+$(O)/libtests.a: $(call obj,$(SUPPORT_SRCS)) $(O)/sources
+	$(archive)
+
+SO := libsmtp.so.$(SOVERSION).$(VERSION)
+$(O)/$(SO): $(call obj,$(LIB_SRCS)) $(O)/sources libsmtp.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SO_LDFLAGS) -o $@ $(filter %.o,$^) $(ALL_LIBS)
+$(O)/libsmtp.so: $(O)/$(SO)
+	@ln -sf $(SO) $(O)/libsmtp.so.$(SOVERSION)
+	@ln -sf libsmtp.so.$(SOVERSION) $@
+
+define link
+$(call say,LD,$@)
+@mkdir -p $(@D)
+$(Q)$(CC) $(PROG_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^)
+endef
+
+$(O)/smtpd:   $(call obj,$(SMTPD_SRCS) $(CONFIG_SRCS)) $(O)/libsmtp.a $(O)/sources
+	$(link) $(ALL_LIBS)
+$(O)/smtpctl: $(call obj,$(SMTPCTL_SRCS) $(CONFIG_SRCS) $(CLI_SRCS)) $(O)/libsmtp.a $(O)/sources
+	$(link) $(ALL_LIBS)
+$(O)/smtpc:   $(call obj,$(SMTPC_SRCS) $(CLI_SRCS)) $(O)/libsmtp.a $(O)/sources
+	$(link) $(ALL_LIBS)
+
+TEST_ARCHIVES := $(O)/libtests.a $(O)/libprograms.a $(O)/libsmtp.a
+$(O)/tests/%: $(O)/obj/tests/unit/%.o $(TEST_ARCHIVES)
+	$(link) $(CHECK_LIBS) $(ALL_LIBS)
+$(O)/tests/%: $(O)/obj/tests/transcripts/%.o $(TEST_ARCHIVES)
+	$(link) $(CHECK_LIBS) $(ALL_LIBS)
+$(O)/bench/%: $(O)/obj/bench/%.o $(O)/libprograms.a $(O)/libsmtp.a
+	$(link) $(ALL_LIBS)
+$(O)/fuzz/replay_%: $(O)/obj/fuzz/fuzz_%.o $(O)/obj/fuzz/replay.o $(O)/libprograms.a $(O)/libsmtp.a
+	$(link) $(ALL_LIBS)
+$(O)/fuzz/fuzz_%: $(O)/obj/fuzz/fuzz_%.o $(O)/libprograms.a $(O)/libsmtp.a
+	$(link) -fsanitize=fuzzer $(ALL_LIBS)
+
+# Examples stand outside: they see the public headers and the shared library only.
+$(O)/examples/%: $(O)/obj/examples/%.o $(O)/libsmtp.so
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(PROG_LDFLAGS) -Wl,-rpath,'$$ORIGIN/..' -o $@ $(filter %.o,$^) -L$(O) -lsmtp $(LDLIBS)
+
+.SECONDARY:
+
+# --- test, run -------------------------------------------------------------------------------
+
+.PHONY: check
+check: tests
+	@for t in $(TESTS); do $$t || exit 1; done
+
+.PHONY: clean distclean
+clean:
+	rm -rf $(BUILD)/obj $(BUILD)/gen $(BUILD)/tests $(BUILD)/test-logs $(BUILD)/fuzz $(BUILD)/bench \
+	  $(BUILD)/examples $(BUILD)/san-* $(BUILD)/*.a $(BUILD)/*.so* $(BUILD)/flags \
+	  $(BUILD)/sources $(BUILD)/smtpd $(BUILD)/smtpctl $(BUILD)/smtpc
+distclean:
+	rm -rf $(BUILD) run
