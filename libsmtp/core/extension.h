@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: ISC */
+/* extension.h - the service extensions that this library knows, and the reader of an EHLO reply
+ * (RFC 5321, 4.1.1.1). Keywords match in any case; unknown ones are passed over.
+ */
+#ifndef SMTP_CORE_EXTENSION_H
+#define SMTP_CORE_EXTENSION_H
+
+#include <smtp/client_session.h>
+
+/** Reads the text of a positive EHLO reply (lines divided by LF; the first is the greeting). */
+void smtp_extensions_parse(struct smtp_extensions *out, struct smtp_span text);
+/** The mechanism's bit of enum smtp_mechanism for its SASL name, 0 if unknown. */
+unsigned smtp_mechanism_of(struct smtp_span name);
+/** "PLAIN", "LOGIN"; NULL for what is no single known bit. */
+const char *smtp_mechanism_name(unsigned mechanism);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: ISC */
+/* client_session.h - the client end of one SMTP session (RFC 5321), without I/O: bytes and time in,
+ * bytes and events out.
+ * Threads: objects are independent; one object, one thread at a time. No hidden globals.
+ * Units:   *_ms milliseconds. now_ms comes from any clock that never runs backwards.
+ * Errors:  0 is success, else a negative enum smtp_error. What the server answers is a value.
+ *
+ * Driving it: start() when connected; then as in server_session.h with wants(), feed(), output(),
+ * sent(), deadline(), tick(), tls_started(), peer_closed(). Work is given with mail(), command(),
+ * quit() - at once or from within `ready` and `transaction_done` - and runs in that order.
+ */
+#ifndef SMTP_CLIENT_SESSION_H
+#define SMTP_CLIENT_SESSION_H
+
+#include <smtp/address.h>
+#include <smtp/base.h>
+#include <smtp/reply.h>
+#include <smtp/server_session.h> /* enum smtp_wants */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct smtp_client_session;
+
+enum smtp_mechanism { SMTP_MECHANISM_PLAIN = 1 << 0, SMTP_MECHANISM_LOGIN = 1 << 1 };
+
+/** What the server's EHLO reply offers. All false after HELO. */
+struct smtp_extensions {
+	bool extended; /* EHLO was answered 250 */
+	bool pipelining, size, eightbitmime, starttls, auth, enhancedstatuscodes, chunking, dsn, smtputf8;
+	uint64_t size_limit; /* 0: none told */
+	unsigned mechanisms; /* set of enum smtp_mechanism */
+};
+
+enum smtp_client_tls {
+	SMTP_CLIENT_TLS_NONE,
+	SMTP_CLIENT_TLS_IMPLICIT,      /* the driver runs the handshake before start() */
+	SMTP_CLIENT_TLS_OPPORTUNISTIC, /* STARTTLS when offered */
+	SMTP_CLIENT_TLS_REQUIRED       /* STARTTLS or SMTP_ETLS */
+};
+
+struct smtp_client_session_options {
+	size_t size;
+	const char *helo_name;     /* copied; a domain or an address literal */
+	enum smtp_client_tls tls;
+	const char *user;          /* copied; NULL: no AUTH */
+	const char *password;      /* copied, wiped after use */
+	unsigned mechanism;        /* one of enum smtp_mechanism; 0: the best offered */
+	bool auth_without_tls;     /* allow a password in clear text: never by default */
+	bool pipelining;           /* use it when offered */
+	uint32_t greeting_timeout_ms; /* RFC 5321, 4.5.3.2.1 */
+	uint32_t command_timeout_ms;  /* EHLO, AUTH, MAIL, RCPT and others (4.5.3.2.2, .3) */
+	uint32_t data_timeout_ms;     /* DATA, until 354 (4.5.3.2.4) */
+	uint32_t block_timeout_ms;    /* sending of content makes no progress (4.5.3.2.5) */
+	uint32_t end_timeout_ms;      /* after the end of data (4.5.3.2.6) */
+	uint32_t quit_timeout_ms;     /* waiting for the answer to QUIT; nothing depends on it */
+};
+
+#define SMTP_CLIENT_SESSION_OPTIONS_INIT                                                           \
+	{                                                                                          \
+		.size = sizeof(struct smtp_client_session_options),                                \
+		.tls = SMTP_CLIENT_TLS_OPPORTUNISTIC, .pipelining = true,                          \
+		.greeting_timeout_ms = 300000, .command_timeout_ms = 300000,                       \
+		.data_timeout_ms = 120000, .block_timeout_ms = 180000, .end_timeout_ms = 600000,   \
+		.quit_timeout_ms = 2000                                                            \
+	}
+
+/** The same as SMTP_CLIENT_SESSION_OPTIONS_INIT, for C++. */
+SMTP_API void smtp_client_session_options_init(struct smtp_client_session_options *options);
+
+/** Where in the session a reply belongs. */
+enum smtp_client_step {
+	SMTP_STEP_CONNECT, /* before the greeting; only in errors */
+	SMTP_STEP_GREETING,
+	SMTP_STEP_EHLO,
+	SMTP_STEP_HELO,
+	SMTP_STEP_STARTTLS,
+	SMTP_STEP_TLS, /* the handshake; only in errors */
+	SMTP_STEP_AUTH,
+	SMTP_STEP_MAIL,
+	SMTP_STEP_RCPT, /* index counts the forward-paths from 0 */
+	SMTP_STEP_DATA,
+	SMTP_STEP_CONTENT, /* only in errors */
+	SMTP_STEP_END,     /* the answer to the end of data */
+	SMTP_STEP_RSET,
+	SMTP_STEP_COMMAND,
+	SMTP_STEP_QUIT
+};
+
+/** "MAIL", "RCPT", "end of data" ...: static. */
+SMTP_API const char *smtp_client_step_str(enum smtp_client_step step);
+
+/** Gives content: at most `cap` octets into `out`, *n = 0 at the end. Line ends may be any; they are
+ *  sent as CRLF, dots are stuffed by the session. A negative return cuts the connection, so that
+ *  nothing half is taken for whole. */
+struct smtp_client_content {
+	int (*read)(void *user, uint8_t *out, size_t cap, size_t *n);
+	void *user;
+};
+
+/** One transaction. Everything but the content is copied; the content source must live until
+ *  transaction_done or failed. */
+struct smtp_client_transaction {
+	size_t size;
+	const struct smtp_path *reverse_path;
+	const struct smtp_path *forward_paths;
+	size_t forward_path_count; /* at least 1 */
+	uint64_t content_bytes;    /* for the SIZE parameter; 0: unknown */
+	bool body_8bitmime;        /* content has octets over 127: BODY=8BITMIME when offered */
+	struct smtp_client_content content;
+};
+
+#define SMTP_CLIENT_TRANSACTION_INIT { .size = sizeof(struct smtp_client_transaction) }
+
+struct smtp_client_session_handler {
+	size_t size;
+	/** Greeting, EHLO, TLS and AUTH are done: the session takes transactions. */
+	void (*ready)(struct smtp_client_session *, void *user);
+	/** Every reply as it comes; `reply` is borrowed until return. */
+	void (*reply)(struct smtp_client_session *, enum smtp_client_step step, size_t index,
+		      const struct smtp_reply *reply, void *user);
+	/** The transaction is over. Recipients whose RCPT was positive have `final` as their result: the
+	 *  answer to the end of data, or what ended it earlier (MAIL or DATA refused, or a reply of code 0
+	 *  when every RCPT was refused). `step` says which. The session then takes the next one. */
+	void (*transaction_done)(struct smtp_client_session *, enum smtp_client_step step,
+				 const struct smtp_reply *final, void *user);
+	/** The session ended before its work was done; called at most once, nothing follows. `reply` may be
+	 *  NULL: the server's answer that caused it (a 4yz or 5yz greeting, a 421, a refused AUTH). Content
+	 *  that had been sent without an answer (step END) may or may not have been taken: send it again. */
+	void (*failed)(struct smtp_client_session *, int error, enum smtp_client_step step,
+		       const struct smtp_reply *reply, void *user);
+	/** QUIT was answered or is over; nothing follows. */
+	void (*finished)(struct smtp_client_session *, void *user);
+	/** Each line sent or received, without CRLF, secrets replaced by "***", content left out. */
+	void (*trace)(struct smtp_client_session *, bool from_server, struct smtp_span line, void *user);
+};
+
+/** Creates a session; @out is freed with smtp_client_session_free(), unchanged on error. @options is
+ *  borrowed until return, @handler must outlive the session. SMTP_EINVAL, SMTP_ENOMEM. */
+SMTP_API SMTP_MUST_USE int
+smtp_client_session_new(struct smtp_client_session **out,
+			const struct smtp_client_session_options *options,
+			const struct smtp_client_session_handler *handler, void *user);
+/** The connection stands (and TLS, if implicit: then `tls_started` was called before). */
+SMTP_API void smtp_client_session_start(struct smtp_client_session *, uint64_t now_ms);
+SMTP_API SMTP_MUST_USE int smtp_client_session_feed(struct smtp_client_session *, const void *octets,
+						    size_t n, uint64_t now_ms, size_t *taken);
+SMTP_API unsigned smtp_client_session_wants(const struct smtp_client_session *);
+/** Octets to send; pulls content when it is the turn of content. Valid until the next call. */
+SMTP_API struct smtp_span smtp_client_session_output(struct smtp_client_session *, uint64_t now_ms);
+SMTP_API void smtp_client_session_sent(struct smtp_client_session *, size_t n, uint64_t now_ms);
+SMTP_API uint64_t smtp_client_session_deadline(const struct smtp_client_session *);
+SMTP_API void smtp_client_session_tick(struct smtp_client_session *, uint64_t now_ms);
+/** The handshake that WANTS_TLS asked for is done; EHLO is said anew, all before is forgotten. */
+SMTP_API SMTP_MUST_USE int smtp_client_session_tls_started(struct smtp_client_session *,
+							   const char *description, uint64_t now_ms);
+/** The driver failed (connection lost, TLS refused): `failed` is called unless the session is over. */
+SMTP_API void smtp_client_session_fail(struct smtp_client_session *, int error);
+/** The peer closed: `failed` with SMTP_ECLOSED, or `finished` after QUIT. */
+SMTP_API void smtp_client_session_peer_closed(struct smtp_client_session *);
+SMTP_API void smtp_client_session_free(struct smtp_client_session *);
+
+/** Begins a transaction: now if the session is ready, else as soon as it is. SMTP_ESTATE while another
+ *  one is under way or after quit(); SMTP_EINVAL for an empty or wrong one. Addresses are checked
+ *  against the grammar. A size over the server's limit is refused without sending: transaction_done
+ *  with step MAIL and a made-up 552 5.3.4. */
+SMTP_API SMTP_MUST_USE int smtp_client_session_mail(struct smtp_client_session *,
+						    const struct smtp_client_transaction *txn);
+/** Sends one command line (without CRLF; CR, LF or NUL in it: SMTP_EINVAL); `reply` is called with
+ *  SMTP_STEP_COMMAND. Same times as mail(). */
+SMTP_API SMTP_MUST_USE int smtp_client_session_command(struct smtp_client_session *,
+						       struct smtp_span line);
+/** Says QUIT when what is under way is done. Again: no effect. */
+SMTP_API void smtp_client_session_quit(struct smtp_client_session *);
+
+/** What the server offered; valid while the session lives. */
+SMTP_API const struct smtp_extensions *
+smtp_client_session_extensions(const struct smtp_client_session *);
+SMTP_API bool smtp_client_session_has_tls(const struct smtp_client_session *);
+/** Is it idle: set up, with nothing under way, open for mail() and command()? */
+SMTP_API bool smtp_client_session_is_idle(const struct smtp_client_session *);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: ISC */
+/* server_session.h - the server end of one SMTP session (RFC 5321), without I/O: bytes and time in,
+ * bytes and events out.
+ * Threads: objects are independent; one object, one thread at a time. No hidden globals.
+ * Units:   *_ms milliseconds, *_bytes octets. now_ms comes from any clock that never runs backwards.
+ * Errors:  0 is success, else a negative enum smtp_error. After SMTP_EPROTO or SMTP_ENOMEM from
+ *          feed() the session only wants CLOSE.
+ *
+ * Driving it: start(); then while wants() says so: READ -> feed() what came; WRITE -> send output(),
+ * report with sent(); TLS -> run the handshake as server, then tls_started(); VERDICT -> wait for the
+ * handler's answer; CLOSE (with nothing left to write) -> close the connection and free(). Call tick()
+ * when deadline() has come. When the peer closes, call peer_closed().
+ */
+#ifndef SMTP_SERVER_SESSION_H
+#define SMTP_SERVER_SESSION_H
+
+#include <smtp/address.h>
+#include <smtp/base.h>
+#include <smtp/reply.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct smtp_server_session;
+
+/** What wants() answers: a set. */
+enum smtp_wants {
+	SMTP_WANTS_READ = 1 << 0,
+	SMTP_WANTS_WRITE = 1 << 1,
+	SMTP_WANTS_TLS = 1 << 2,     /* output is flushed: run the TLS handshake now */
+	SMTP_WANTS_VERDICT = 1 << 3, /* a handler said PENDING */
+	SMTP_WANTS_CLOSE = 1 << 4    /* close once nothing is left to write */
+};
+
+/** Extensions that may be switched off for a session; announced only when usable. */
+enum smtp_server_extension {
+	SMTP_SERVER_PIPELINING = 1 << 0,
+	SMTP_SERVER_SIZE = 1 << 1,
+	SMTP_SERVER_8BITMIME = 1 << 2,
+	SMTP_SERVER_ENHANCEDSTATUSCODES = 1 << 3,
+	SMTP_SERVER_EXTENSIONS_DEFAULT = 0xf
+};
+
+/** What to do with a bare CR or LF in content. */
+enum smtp_bare_newline {
+	SMTP_BARE_NEWLINE_REFUSE, /* 554 5.6.0 after the end of data */
+	SMTP_BARE_NEWLINE_REPAIR  /* each becomes CRLF, before dots are handled */
+};
+
+struct smtp_server_session_options {
+	size_t size;              /* set by the initialiser; lets fields be added later */
+	const char *hostname;     /* copied; in the greeting and in EHLO */
+	unsigned extensions;      /* set of enum smtp_server_extension */
+	bool offer_starttls;      /* the driver can run a TLS handshake */
+	bool tls_active;          /* TLS was there before the first octet (port 465) */
+	bool auth_enabled;        /* AUTH PLAIN and LOGIN are offered, if a handler has `auth` */
+	bool auth_needs_tls;      /* AUTH is neither offered nor taken without TLS */
+	bool require_tls;         /* MAIL without TLS: 530 5.7.0 */
+	bool require_auth;        /* MAIL without AUTH: 530 5.7.0 */
+	enum smtp_bare_newline bare_newline;
+	uint64_t max_message_bytes;    /* announced and enforced alike; 0: no limit */
+	uint64_t max_swallow_bytes;    /* read off beyond max_message_bytes before the session is closed */
+	uint32_t max_line_bytes;       /* of content; longer ones: 554 5.6.0 */
+	uint32_t max_recipients;       /* at least 100 (4.5.3.1.8); beyond: 452 4.5.3 */
+	uint32_t max_errors;           /* protocol errors, then 421 4.7.0 and close */
+	uint32_t max_auth_failures;    /* then 421 4.7.0 and close */
+	uint32_t max_transactions;     /* then 421 4.7.0 and close */
+	uint32_t command_timeout_ms;   /* 4.5.3.2.7; then 421 4.4.2 and close */
+	uint32_t content_timeout_ms;   /* from 354 to the end of data with no octet in between */
+	uint32_t min_content_rate;     /* octets a second, averaged over content; 0: no floor */
+};
+
+#define SMTP_SERVER_SESSION_OPTIONS_INIT                                                           \
+	{                                                                                          \
+		.size = sizeof(struct smtp_server_session_options),                                \
+		.extensions = SMTP_SERVER_EXTENSIONS_DEFAULT, .auth_needs_tls = true,              \
+		.max_message_bytes = UINT64_C(50) << 20, .max_swallow_bytes = UINT64_C(50) << 20,  \
+		.max_line_bytes = 65536, .max_recipients = 1000, .max_errors = 10,                 \
+		.max_auth_failures = 3, .max_transactions = 10000, .command_timeout_ms = 300000,   \
+		.content_timeout_ms = 600000, .min_content_rate = 50                               \
+	}
+
+/** The same as SMTP_SERVER_SESSION_OPTIONS_INIT, for C++. */
+SMTP_API void smtp_server_session_options_init(struct smtp_server_session_options *options);
+
+/** What a phase function answers. */
+enum smtp_verdict {
+	SMTP_ACCEPT,  /* go on; the usual positive reply unless smtp_server_session_reply() gave one */
+	SMTP_REPLIED, /* smtp_server_session_reply() was called: a 4yz or 5yz refuses, a 2yz accepts */
+	SMTP_PENDING  /* smtp_server_session_reply() will be called later */
+};
+
+/** Why a session ended. */
+enum smtp_disconnect_reason {
+	SMTP_DISCONNECT_QUIT,        /* the client said QUIT */
+	SMTP_DISCONNECT_PEER_CLOSED, /* the client closed without QUIT */
+	SMTP_DISCONNECT_TIMEOUT,
+	SMTP_DISCONNECT_ERRORS,   /* too many errors or failed logins */
+	SMTP_DISCONNECT_PROTOCOL, /* such as octets sent along with STARTTLS */
+	SMTP_DISCONNECT_REFUSED,  /* a handler ended it with 421 or 554 at connect */
+	SMTP_DISCONNECT_SHUTDOWN, /* the server stops */
+	SMTP_DISCONNECT_TLS,      /* the handshake failed */
+	SMTP_DISCONNECT_IO        /* the driver lost the connection, or memory ran out */
+};
+
+/** A short name such as "quit" or "timeout", static. */
+SMTP_API const char *smtp_disconnect_reason_str(enum smtp_disconnect_reason reason);
+
+/** MAIL FROM. Everything is borrowed until the phase function returns. */
+struct smtp_mail_request {
+	const struct smtp_path *reverse_path;
+	uint64_t size_bytes;  /* SIZE parameter; 0: not given */
+	bool body_8bitmime;   /* BODY=8BITMIME */
+	struct smtp_span auth; /* AUTH= parameter, decoded; p is NULL if there was none */
+};
+
+/** A login with a password (PLAIN, LOGIN). Borrowed until return and wiped then: a handler that says
+ *  PENDING copies what it needs and wipes its copy. */
+struct smtp_auth_request {
+	const char *mechanism; /* "PLAIN", "LOGIN"; static */
+	struct smtp_span authorization_id; /* empty: the same as authentication_id */
+	struct smtp_span authentication_id;
+	struct smtp_span password;
+};
+
+/** Functions of the application, one for each phase; NULL members take the default: accept, but
+ *  `rcpt` refuses with 550 5.7.1 (an empty program is no open relay), `auth` is then not offered,
+ *  `vrfy` answers 252, `help` a list of commands. Several handlers run in order; the first refusal
+ *  ends the phase. A phase function may call smtp_server_session_reply(), _close() and the getters on
+ *  its session; it must not call feed(), tick(), sent() or free(). */
+struct smtp_server_session_handler {
+	size_t size; /* sizeof(struct smtp_server_session_handler) */
+	/** Before the greeting. A refusal is sent instead of it and ends the session. */
+	enum smtp_verdict (*connect)(struct smtp_server_session *, void *user);
+	/** HELO or EHLO; `name` as the client sent it, syntax checked. */
+	enum smtp_verdict (*helo)(struct smtp_server_session *, struct smtp_span name, bool extended,
+				  void *user);
+	/** A login. Accept, or refuse with 535 5.7.8 (or 454 4.7.0 when it can't be checked now). */
+	enum smtp_verdict (*auth)(struct smtp_server_session *, const struct smtp_auth_request *,
+				  void *user);
+	enum smtp_verdict (*mail)(struct smtp_server_session *, const struct smtp_mail_request *,
+				  void *user);
+	enum smtp_verdict (*rcpt)(struct smtp_server_session *, const struct smtp_path *forward_path,
+				  void *user);
+	/** DATA, before 354. */
+	enum smtp_verdict (*data)(struct smtp_server_session *, void *user);
+	/** A run of content. PENDING stops reading until smtp_server_session_reply(). A refusal holds for
+	 *  the message: the rest is read off, and it is the reply after the end of data. */
+	enum smtp_verdict (*content)(struct smtp_server_session *, struct smtp_span octets, void *user);
+	/** The end of data. 250 is sent for ACCEPT: only say so when the message is on stable storage. */
+	enum smtp_verdict (*end)(struct smtp_server_session *, void *user);
+	enum smtp_verdict (*vrfy)(struct smtp_server_session *, struct smtp_span text, void *user);
+	enum smtp_verdict (*help)(struct smtp_server_session *, struct smtp_span topic, void *user);
+	/** The transaction is over without having been accepted, or another begins anew: forget it. Called
+	 *  whenever `mail` had accepted and `end` did not; also before disconnect. No verdict. */
+	void (*reset)(struct smtp_server_session *, void *user);
+	/** Exactly once for each session whose connect phase had begun; from free() at the latest. */
+	void (*disconnect)(struct smtp_server_session *, enum smtp_disconnect_reason, void *user);
+	/** Each command and reply line, without CRLF, secrets of AUTH replaced by "***". */
+	void (*trace)(struct smtp_server_session *, bool from_client, struct smtp_span line, void *user);
+};
+
+/** Creates a session before its greeting.
+ *  @out      receives the session; freed with smtp_server_session_free(). Unchanged on error.
+ *  @options  borrowed until return.
+ *  @handler  borrowed; must outlive the session. @user is passed back untouched.
+ *  Returns 0, SMTP_EINVAL (size unknown, hostname not a domain or literal), SMTP_ENOMEM. */
+SMTP_API SMTP_MUST_USE int
+smtp_server_session_new(struct smtp_server_session **out,
+			const struct smtp_server_session_options *options,
+			const struct smtp_server_session_handler *handler, void *user);
+/** Appends another handler, before start(). At most 16: SMTP_ETOOLONG. */
+SMTP_API SMTP_MUST_USE int smtp_server_session_use(struct smtp_server_session *,
+						   const struct smtp_server_session_handler *handler,
+						   void *user);
+/** Runs the connect phase and prepares the greeting. Once. */
+SMTP_API SMTP_MUST_USE int smtp_server_session_start(struct smtp_server_session *, uint64_t now_ms);
+/** Offers received octets; *taken says how many were used. Fewer than n while a verdict is pending or
+ *  TLS or CLOSE is wanted: keep the rest, stop reading, offer it again later - after an answered
+ *  verdict call it again even with n == 0 being all there is. Octets behind an accepted STARTTLS are
+ *  SMTP_EPROTO: they could have been injected. */
+SMTP_API SMTP_MUST_USE int smtp_server_session_feed(struct smtp_server_session *, const void *octets,
+						    size_t n, uint64_t now_ms, size_t *taken);
+SMTP_API unsigned smtp_server_session_wants(const struct smtp_server_session *);
+/** Octets to send, n == 0 if none; valid until the next call on this session. All replies of what was
+ *  fed together are in it: one write. */
+SMTP_API struct smtp_span smtp_server_session_output(const struct smtp_server_session *);
+SMTP_API void smtp_server_session_sent(struct smtp_server_session *, size_t n);
+/** Instant by which tick() must be called; UINT64_MAX if no timer runs. */
+SMTP_API uint64_t smtp_server_session_deadline(const struct smtp_server_session *);
+SMTP_API void smtp_server_session_tick(struct smtp_server_session *, uint64_t now_ms);
+/** The handshake that WANTS_TLS asked for is done. `description`, such as "TLSv1.3
+ *  TLS_AES_256_GCM_SHA384", is copied (cut at 80 octets). All that was known before is forgotten. */
+SMTP_API SMTP_MUST_USE int smtp_server_session_tls_started(struct smtp_server_session *,
+							   const char *description);
+/** The peer closed its sending half. What was taken before is still answered; then CLOSE is wanted. */
+SMTP_API void smtp_server_session_peer_closed(struct smtp_server_session *);
+/** Ends the session: `reply` (NULL: none) is sent at the next point where a reply may stand, then
+ *  CLOSE is wanted. `content` that is on its way is not accepted. */
+SMTP_API void smtp_server_session_close(struct smtp_server_session *,
+					enum smtp_disconnect_reason reason,
+					const struct smtp_reply *reply);
+/** Frees the session; NULL is fine. Calls reset and disconnect if they are due. */
+SMTP_API void smtp_server_session_free(struct smtp_server_session *);
+
+/** The answer of the phase function that runs or said PENDING: NULL accepts with the usual reply, a
+ *  2yz accepts with this one, a 4yz or 5yz refuses, 421 also ends the session. Copied. SMTP_ESTATE if
+ *  no phase waits, SMTP_EINVAL for another code. After a PENDING one, look at wants() and feed() again. */
+SMTP_API int smtp_server_session_reply(struct smtp_server_session *, const struct smtp_reply *reply);
+
+/* Getters: pointers are borrowed, valid until the next call that feeds the session. */
+
+/** The name of HELO or EHLO; "" before it. */
+SMTP_API const char *smtp_server_session_helo_name(const struct smtp_server_session *);
+/** "SMTP", "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA" (RFC 3848). Static. */
+SMTP_API const char *smtp_server_session_protocol(const struct smtp_server_session *);
+SMTP_API bool smtp_server_session_has_tls(const struct smtp_server_session *);
+/** As told to tls_started(); "" without TLS. */
+SMTP_API const char *smtp_server_session_tls_description(const struct smtp_server_session *);
+/** The authentication id of the successful login; NULL if there was none. */
+SMTP_API const char *smtp_server_session_account(const struct smtp_server_session *);
+/** Replaces it by its canonical form; allowed from within `auth` or while that is pending. Copied. */
+SMTP_API SMTP_MUST_USE int smtp_server_session_set_account(struct smtp_server_session *,
+							   const char *account);
+/** Recipients accepted in this transaction. */
+SMTP_API size_t smtp_server_session_recipient_count(const struct smtp_server_session *);
+/** Octets of content so far, as `SIZE` counts them. */
+SMTP_API uint64_t smtp_server_session_content_bytes(const struct smtp_server_session *);
+/** A pointer of the driver (the connection); NULL at first. Never freed here. */
+SMTP_API void smtp_server_session_set_driver(struct smtp_server_session *, void *driver);
+SMTP_API void *smtp_server_session_driver(const struct smtp_server_session *);
+/** A slot of the handler whose phase function runs (each handler has its own for each session). */
+SMTP_API void **smtp_server_session_slot(struct smtp_server_session *,
+					 const struct smtp_server_session_handler *handler);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
