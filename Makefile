@@ -29,7 +29,7 @@ UNITDIR    ?= $(PREFIX)/lib/systemd/system
 # stand side by side. $(BUILD)/peers, other people's servers for the tests, is common to all.
 comma := ,
 ifneq ($(findstring fuzzer,$(SAN)),)
-O := $(BUILD)/fuzz
+O := $(BUILD)/san-fuzz
 else
 O := $(BUILD)$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
 endif
@@ -212,16 +212,121 @@ $(O)/examples/%: $(O)/obj/examples/%.o $(O)/libsmtp.so
 
 .SECONDARY:
 
-# --- test, run -------------------------------------------------------------------------------
+# --- test ------------------------------------------------------------------------------------
+# `test`, `run`, `fuzz`, `bench` and `lint` install first and then call make again, so that the
+# compiler and pkg-config are first looked at when they are there.
 
-.PHONY: check
-check: tests
-	@for t in $(TESTS); do $$t || exit 1; done
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
+AGAIN = $(MAKE) --no-print-directory $(JOBS)
+TEST_ENV = BUILD='$(abspath $(O))' PEERS='$(PEERS)' SAN='$(SAN)' VERSION='$(VERSION)'
 
-.PHONY: clean distclean
+.PHONY: check test test-built run run-built lint map
+check: programs tests
+	@$(TEST_ENV) tests/run.sh unit transcripts fuzz
+
+test:
+	@scripts/deps.sh test
+	@BUILD='$(BUILD)' scripts/peers.sh || echo 'tests that need these peers will be skipped'
+	@$(AGAIN) test-built
+test-built: all tests
+	@$(TEST_ENV) tests/run.sh
+
+run:
+	@scripts/deps.sh run
+	@$(AGAIN) run-built
+run-built: programs
+	@BUILD='$(abspath $(O))' scripts/run-demo.sh
+
+lint:
+	@scripts/deps.sh lint
+	@scripts/lint.sh
+
+# The public symbols, as the headers declare them; the list is committed and checked by lint.
+map:
+	@scripts/exports.sh --write
+
+# --- fuzz, bench -----------------------------------------------------------------------------
+
+.PHONY: fuzz fuzz-built bench bench-built
+fuzz:
+	@scripts/deps.sh fuzz
+	@$(AGAIN) fuzz-built CC=clang SAN=fuzzer-no-link,address,undefined
+fuzz-built: $(FUZZERS)
+	@FUZZ_SECONDS='$(FUZZ_SECONDS)' FOUND='$(BUILD)/fuzz-found' scripts/fuzz.sh $(FUZZERS)
+
+bench:
+	@scripts/deps.sh bench
+	@BUILD='$(BUILD)' scripts/peers.sh postfix
+	@$(AGAIN) bench-built
+bench-built: programs $(BENCHES)
+	@$(TEST_ENV) bench/run.sh
+
+# --- install ---------------------------------------------------------------------------------
+
+# What is installed as libsmtp.a is one object in which only the public names are left.
+$(O)/install/libsmtp.a: $(call obj,$(LIB_SRCS)) $(O)/sources
+	$(call say,AR,$@)
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(Q)$(CC) -r -nostdlib -o $(@D)/libsmtp.o $(filter %.o,$^)
+	$(Q)$(OBJCOPY) --localize-hidden $(@D)/libsmtp.o
+	$(Q)$(AR) qcs $@ $(@D)/libsmtp.o
+OBJCOPY ?= objcopy
+
+$(O)/install/libsmtp.pc: libsmtp.pc.in VERSION force
+	@mkdir -p $(@D)
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	  -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(PKGS)|' $< >$@
+
+HEADERS := $(sort $(wildcard libsmtp/include/smtp/*.h))
+MANPAGES := $(sort $(wildcard man/*.[1-8]))
+UNITS   := $(sort $(wildcard packaging/*.service))
+D = $(DESTDIR)
+
+.PHONY: install uninstall
+install: library programs $(O)/install/libsmtp.a $(O)/install/libsmtp.pc
+	install -d $(D)$(BINDIR) $(D)$(SBINDIR) $(D)$(LIBDIR)/pkgconfig $(D)$(INCLUDEDIR)/smtp
+	install -m 755 $(O)/$(SO) $(D)$(LIBDIR)/$(SO)
+	ln -sf $(SO) $(D)$(LIBDIR)/libsmtp.so.$(SOVERSION)
+	ln -sf libsmtp.so.$(SOVERSION) $(D)$(LIBDIR)/libsmtp.so
+	install -m 644 $(O)/install/libsmtp.a $(D)$(LIBDIR)/libsmtp.a
+	install -m 644 $(O)/install/libsmtp.pc $(D)$(LIBDIR)/pkgconfig/libsmtp.pc
+	install -m 644 $(HEADERS) $(D)$(INCLUDEDIR)/smtp
+	install -m 755 $(O)/smtpd $(O)/smtpctl $(D)$(SBINDIR)
+	install -m 755 $(O)/smtpc $(D)$(BINDIR)
+	$(foreach m,$(MANPAGES),install -D -m 644 $(m) $(D)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))$(newline))
+	$(foreach u,$(UNITS),install -D -m 644 $(u) $(D)$(UNITDIR)/$(notdir $(u))$(newline))
+
+uninstall:
+	rm -f $(addprefix $(D)$(LIBDIR)/,$(SO) libsmtp.so.$(SOVERSION) libsmtp.so libsmtp.a pkgconfig/libsmtp.pc)
+	rm -f $(addprefix $(D)$(INCLUDEDIR)/smtp/,$(notdir $(HEADERS)))
+	-rmdir $(D)$(INCLUDEDIR)/smtp
+	rm -f $(D)$(SBINDIR)/smtpd $(D)$(SBINDIR)/smtpctl $(D)$(BINDIR)/smtpc
+	rm -f $(foreach m,$(MANPAGES),$(D)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
+	rm -f $(addprefix $(D)$(UNITDIR)/,$(notdir $(UNITS)))
+
+define newline
+
+
+endef
+
+# --- clean, help -----------------------------------------------------------------------------
+
+.PHONY: clean distclean help
 clean:
-	rm -rf $(BUILD)/obj $(BUILD)/gen $(BUILD)/tests $(BUILD)/test-logs $(BUILD)/fuzz $(BUILD)/bench \
-	  $(BUILD)/examples $(BUILD)/san-* $(BUILD)/*.a $(BUILD)/*.so* $(BUILD)/flags \
-	  $(BUILD)/sources $(BUILD)/smtpd $(BUILD)/smtpctl $(BUILD)/smtpc
+	rm -rf $(addprefix $(BUILD)/,obj gen tests test-logs fuzz bench examples install san-* *.a *.so* \
+	  flags sources smtpd smtpctl smtpc)
 distclean:
 	rm -rf $(BUILD) run
+
+help:
+	@echo 'make              the library, the programs, the examples'
+	@echo 'make run          a demonstration server for example.test in ./run (ONCE=1: stop after it)'
+	@echo 'make check        unit tests, transcripts, fuzz corpus; quick'
+	@echo 'make test         installs what is missing, then every test (ONLY=NAME: those named so)'
+	@echo 'make lint         rules on layers, names, lengths'
+	@echo 'make fuzz         every fuzzer for FUZZ_SECONDS=20 (ONLY=NAME)'
+	@echo 'make bench        figures beside smtp-sink'
+	@echo 'make install      DESTDIR= PREFIX=/usr/local BINDIR SBINDIR LIBDIR INCLUDEDIR MANDIR'
+	@echo 'make uninstall clean distclean map (rewrites libsmtp.map from the headers)'
+	@echo 'SAN=address,undefined | SAN=thread   WERROR=1   BUILD=folder   V=1   CC= CFLAGS= LDFLAGS='
