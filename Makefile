@@ -314,7 +314,7 @@ endef
 
 .PHONY: clean distclean help
 clean:
-	rm -rf $(addprefix $(BUILD)/,obj gen tests test-logs fuzz bench examples install san-* *.a *.so* \
+	rm -rf $(addprefix $(BUILD)/,clang obj gen tests test-logs fuzz bench examples install san-* *.a *.so* \
 	  flags sources smtpd smtpctl smtpc)
 distclean:
 	rm -rf $(BUILD) run
