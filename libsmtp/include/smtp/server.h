@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: ISC */
+/* server.h - a listening SMTP server: loops, TLS, limits, timeouts, graceful stop. Create, use, listen,
+ * run, shut down.
+ * Threads: handlers run on the loop threads, several at once for different sessions; those of one
+ *          session always on the same one. A handler must not block: it says PENDING, and the answer
+ *          comes by smtp_server_answer() from any thread. Set up before run(); what may be called while
+ *          it runs says so.
+ * Errors:  0 or a negative enum smtp_error; smtp_server_problem() tells more in one line.
+ */
+#ifndef SMTP_SERVER_H
+#define SMTP_SERVER_H
+
+#include <smtp/base.h>
+#include <smtp/server_session.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct smtp_server;
+
+struct smtp_server_options {
+	size_t size;
+	unsigned loops;                  /* loop threads; 0: one for each core */
+	uint32_t max_connections;        /* beyond: 421 4.3.2 and close */
+	uint32_t max_connections_per_ip; /* IPv4 /32, IPv6 /64; beyond: 421 4.7.0 and close; 0: no limit */
+	uint32_t handshake_timeout_ms;
+};
+
+#define SMTP_SERVER_OPTIONS_INIT                                                                   \
+	{                                                                                          \
+		.size = sizeof(struct smtp_server_options), .max_connections = 2000,               \
+		.max_connections_per_ip = 50, .handshake_timeout_ms = 30000                        \
+	}
+
+/** The same as SMTP_SERVER_OPTIONS_INIT, for C++. */
+SMTP_API void smtp_server_options_init(struct smtp_server_options *options);
+
+SMTP_API SMTP_MUST_USE int smtp_server_new(struct smtp_server **out,
+					   const struct smtp_server_options *options);
+/** After run() has returned, or before it was called. NULL is fine. */
+SMTP_API void smtp_server_free(struct smtp_server *);
+/** One line about the last error of set-up; "" if none. Borrowed until the next call. */
+SMTP_API const char *smtp_server_problem(const struct smtp_server *);
+
+/** One address to listen on. Everything is copied but `handler`, which must outlive the server. */
+struct smtp_listener_options {
+	size_t size;
+	const char *address; /* "127.0.0.1:2525", "[::1]:25", "*:25" (both families); port 0 picks one */
+	const int *fds;      /* instead: sockets that listen already, spread over the loops; taken over */
+	size_t fd_count;
+	bool implicit_tls;              /* TLS before the greeting (RFC 8314) */
+	const char *certificate_file;   /* PEM; NULL: no TLS here */
+	const char *key_file;
+	const char *key_passphrase;     /* NULL: none */
+	struct smtp_server_session_options session; /* offer_starttls, tls_active are set by the server */
+	const struct smtp_server_session_handler *handler; /* runs after those of smtp_server_use() */
+	void *user;
+};
+
+#define SMTP_LISTENER_OPTIONS_INIT                                                                 \
+	{                                                                                          \
+		.size = sizeof(struct smtp_listener_options),                                      \
+		.session = SMTP_SERVER_SESSION_OPTIONS_INIT                                        \
+	}
+
+/** Adds a handler for the sessions of all listeners; order is kept. `handler` must outlive the server. */
+SMTP_API SMTP_MUST_USE int smtp_server_use(struct smtp_server *,
+					   const struct smtp_server_session_handler *handler,
+					   void *user);
+/** Binds and listens at once: SMTP_EACCESS, SMTP_EBUSY (in use), SMTP_EINVAL, SMTP_ETLS. *port (may be
+ *  NULL) receives the port. */
+SMTP_API SMTP_MUST_USE int smtp_server_listen(struct smtp_server *,
+					      const struct smtp_listener_options *options,
+					      uint16_t *port);
+/** Serves until shutdown has ended it. The caller's thread becomes one of the loops. */
+SMTP_API SMTP_MUST_USE int smtp_server_run(struct smtp_server *);
+/** From any thread or handler: stops accepting, lets each session end its transaction (421 4.3.2 then),
+ *  closes what is left after `deadline_ms`; run() then returns. 0: closes at once. */
+SMTP_API void smtp_server_shutdown(struct smtp_server *, uint32_t deadline_ms);
+/** From any thread while it runs: reads the files of certificates again and uses them for new
+ *  handshakes. On error nothing changes; `problem` (may be NULL) receives one line. */
+SMTP_API SMTP_MUST_USE int smtp_server_reload_tls(struct smtp_server *, char *problem, size_t cap);
+/** Sessions now open; any thread. */
+SMTP_API uint32_t smtp_server_session_count(const struct smtp_server *);
+
+/** Names a session for an answer that comes later, from anywhere. A value; may be copied. */
+struct smtp_ticket {
+	struct smtp_server *server;
+	uint64_t session;
+	uint32_t loop;
+};
+
+/** In a phase function, before it says PENDING. */
+SMTP_API struct smtp_ticket smtp_server_ticket(struct smtp_server_session *);
+/** Answers a phase that said PENDING, as smtp_server_session_reply() does, from any thread; `reply` is
+ *  copied. A session that is gone is no error: nothing happens. SMTP_ENOMEM. */
+SMTP_API int smtp_server_answer(struct smtp_ticket ticket, const struct smtp_reply *reply);
+
+/* About a session of a server; valid in its handlers. */
+
+/** A short unique name of the session for logs, letters and digits. */
+SMTP_API const char *smtp_server_session_trace_id(const struct smtp_server_session *);
+/** "192.0.2.1", "2001:db8::1"; "" for a unix socket. */
+SMTP_API const char *smtp_server_session_peer_address(const struct smtp_server_session *);
+SMTP_API uint16_t smtp_server_session_peer_port(const struct smtp_server_session *);
+/** The index of the loop that runs it, from 0. */
+SMTP_API unsigned smtp_server_session_loop(const struct smtp_server_session *);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

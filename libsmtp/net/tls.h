@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: ISC */
+/* tls.h - the adapter of OpenSSL: contexts and streams. Nothing else knows its types. TLS 1.2 and up.
+ * Buffers of idle connections are given back (SSL_MODE_RELEASE_BUFFERS).
+ */
+#ifndef SMTP_NET_TLS_H
+#define SMTP_NET_TLS_H
+
+#include <smtp/base.h>
+
+/** Certificate and key, or trust. Immutable and counted: shared by threads, each stream holds one. */
+struct smtp_tls_context;
+
+enum { SMTP_TLS_PROBLEM_MAX = 256, SMTP_TLS_DESCRIPTION_MAX = 80 };
+
+/** Server end from PEM files. `passphrase` may be NULL. `problem` receives one line on failure, such as
+ *  "key.pem: does not match cert.pem". SMTP_EACCESS, SMTP_ETLS, SMTP_EINVAL, SMTP_ENOMEM. */
+SMTP_MUST_USE int smtp_tls_server_context_new(struct smtp_tls_context **out,
+					      const char *certificate_file, const char *key_file,
+					      const char *passphrase,
+					      char problem[SMTP_TLS_PROBLEM_MAX]);
+/** Client end. `ca_file` NULL: the system's certificates. verify false: any certificate will do. */
+SMTP_MUST_USE int smtp_tls_client_context_new(struct smtp_tls_context **out, bool verify,
+					      const char *ca_file,
+					      char problem[SMTP_TLS_PROBLEM_MAX]);
+struct smtp_tls_context *smtp_tls_context_ref(struct smtp_tls_context *);
+void smtp_tls_context_unref(struct smtp_tls_context *);
+
+/** One connection; works on a non-blocking socket that stays the caller's. */
+struct smtp_tls_stream;
+
+enum smtp_tls_result { SMTP_TLS_DONE, SMTP_TLS_WANTS_READ, SMTP_TLS_WANTS_WRITE, SMTP_TLS_CLOSED,
+		       SMTP_TLS_FAILED };
+
+/** `name` (client): for SNI and, when the context verifies, the name or IP the certificate must bear;
+ *  NULL on the server. */
+SMTP_MUST_USE int smtp_tls_stream_new(struct smtp_tls_stream **out, struct smtp_tls_context *, int fd,
+				      const char *name);
+void smtp_tls_stream_free(struct smtp_tls_stream *);
+enum smtp_tls_result smtp_tls_handshake(struct smtp_tls_stream *);
+/** DONE: *n octets were moved, at least 1. */
+enum smtp_tls_result smtp_tls_read(struct smtp_tls_stream *, void *out, size_t cap, size_t *n);
+enum smtp_tls_result smtp_tls_write(struct smtp_tls_stream *, const void *octets, size_t count,
+				    size_t *n);
+/** Sends close_notify if that goes without waiting. */
+void smtp_tls_shutdown(struct smtp_tls_stream *);
+/** Octets that were decrypted and are not yet read: readiness of the socket does not tell of them. */
+bool smtp_tls_has_pending(const struct smtp_tls_stream *);
+/** "TLSv1.3 TLS_AES_256_GCM_SHA384" into a buffer of SMTP_TLS_DESCRIPTION_MAX. */
+void smtp_tls_describe(const struct smtp_tls_stream *, char out[SMTP_TLS_DESCRIPTION_MAX]);
+/** Why the last call failed, one line; with the reason of a refused certificate. */
+const char *smtp_tls_problem(const struct smtp_tls_stream *);
+
+#endif
