@@ -74,7 +74,10 @@ LIBRARY  := $(O)/libsmtp.a $(if $(LIB_SRCS),$(O)/libsmtp.so)
 # Everything that asks pkg-config or the compiler is looked up once, at its first use in a
 # recipe: "make test" on a machine with neither must be able to install them first.
 
-PKGS := libevent libevent_pthreads libsodium opendkim libunbound sqlite3 yaml-0.1 openssl libidn2
+# libunbound goes without: its .pc file on Debian names private modules of nettle that its own
+# development package does not bring.
+PKGS := libevent libevent_pthreads libsodium opendkim sqlite3 yaml-0.1 openssl libidn2
+LIBUNBOUND := -lunbound
 
 once = $(eval $(1) := $(2))$($(1))
 supported = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/null && echo '$(1)')
@@ -106,7 +109,7 @@ ALL_LDFLAGS  = -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(CFLAGS
 PROG_LDFLAGS = -pie $(ALL_LDFLAGS)
 SO_LDFLAGS   = -shared -Wl,-soname,libsmtp.so.$(SOVERSION) -Wl,--version-script=libsmtp.map \
                $(if $(SAN),,-Wl,-z,defs) $(ALL_LDFLAGS)
-ALL_LIBS     = $(PKG_LIBS) $(LDLIBS)
+ALL_LIBS     = $(PKG_LIBS) $(LIBUNBOUND) $(LDLIBS)
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(2)')
@@ -218,7 +221,7 @@ $(O)/examples/%: $(O)/obj/examples/%.o $(O)/libsmtp.so
 
 JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
 AGAIN = $(MAKE) --no-print-directory $(JOBS)
-TEST_ENV = BUILD='$(abspath $(O))' PEERS='$(PEERS)' SAN='$(SAN)' VERSION='$(VERSION)'
+TEST_ENV = BUILD='$(abspath $(O))' PEERS='$(PEERS)' SAN='$(SAN)' CC='$(CC)'
 
 .PHONY: check test test-built run run-built lint map
 check: programs tests
@@ -229,6 +232,7 @@ test:
 	@BUILD='$(BUILD)' scripts/peers.sh || echo 'tests that need these peers will be skipped'
 	@$(AGAIN) test-built
 test-built: all tests
+	$(if $(LIB_SRCS),@$(MAKE) -s install DESTDIR='$(abspath $(O))/installed' PREFIX=/usr)
 	@$(TEST_ENV) tests/run.sh
 
 run:
@@ -273,10 +277,12 @@ $(O)/install/libsmtp.a: $(call obj,$(LIB_SRCS)) $(O)/sources
 	$(Q)$(AR) qcs $@ $(@D)/libsmtp.o
 OBJCOPY ?= objcopy
 
+# Libs.private, not Requires.private: the .pc files of some of these ask for more than their
+# packages bring, and a program that uses the shared library needs none of them.
 $(O)/install/libsmtp.pc: libsmtp.pc.in VERSION force
 	@mkdir -p $(@D)
 	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
-	  -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(PKGS)|' $< >$@
+	  -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(strip $(PKG_LIBS) $(LIBUNBOUND) -pthread)|' $< >$@
 
 HEADERS := $(sort $(wildcard libsmtp/include/smtp/*.h))
 MANPAGES := $(sort $(wildcard man/*.[1-8]))
@@ -292,8 +298,8 @@ install: library programs $(O)/install/libsmtp.a $(O)/install/libsmtp.pc
 	install -m 644 $(O)/install/libsmtp.a $(D)$(LIBDIR)/libsmtp.a
 	install -m 644 $(O)/install/libsmtp.pc $(D)$(LIBDIR)/pkgconfig/libsmtp.pc
 	install -m 644 $(HEADERS) $(D)$(INCLUDEDIR)/smtp
-	install -m 755 $(O)/smtpd $(O)/smtpctl $(D)$(SBINDIR)
-	install -m 755 $(O)/smtpc $(D)$(BINDIR)
+	$(foreach p,$(filter-out %/smtpc,$(PROGRAMS)),install -m 755 $(p) $(D)$(SBINDIR)$(newline))
+	$(foreach p,$(filter %/smtpc,$(PROGRAMS)),install -m 755 $(p) $(D)$(BINDIR)$(newline))
 	$(foreach m,$(MANPAGES),install -D -m 644 $(m) $(D)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))$(newline))
 	$(foreach u,$(UNITS),install -D -m 644 $(u) $(D)$(UNITDIR)/$(notdir $(u))$(newline))
 
@@ -314,7 +320,7 @@ endef
 
 .PHONY: clean distclean help
 clean:
-	rm -rf $(addprefix $(BUILD)/,clang obj gen tests test-logs fuzz bench examples install san-* *.a *.so* \
+	rm -rf $(addprefix $(BUILD)/,clang obj gen tests test-logs fuzz bench examples install installed san-* *.a *.so* \
 	  flags sources smtpd smtpctl smtpc)
 distclean:
 	rm -rf $(BUILD) run

@@ -8,9 +8,9 @@ set -eu
 
 compile="gcc libc6-dev make pkg-config libevent-dev libsodium-dev libopendkim-dev libunbound-dev
 	libsqlite3-dev libyaml-dev libssl-dev libidn2-dev"
-tests="check python3 python3-dkim python3-aiosmtpd swaks libnet-ssleay-perl msmtp curl openssl
+tests="check g++ python3 python3-dkim python3-aiosmtpd swaks libnet-ssleay-perl msmtp curl openssl
 	sqlite3 ca-certificates"
-modules="libevent libevent_pthreads libsodium opendkim libunbound sqlite3 yaml-0.1 openssl libidn2"
+modules="libevent libevent_pthreads libsodium opendkim sqlite3 yaml-0.1 openssl libidn2"
 
 # Names of servers that no dependency may ever bring along.
 servers="postfix exim4 exim4-daemon-light exim4-daemon-heavy sendmail-bin opensmtpd nullmailer
@@ -69,7 +69,7 @@ check_without_apt()
 	for m in $modules; do
 		pkg-config --exists "$m" || absent="$absent $m"
 	done
-	[ -z "$absent" ] || die "install the development files of these pkg-config modules:$absent"
+	[ -z "$absent" ] || die "install libunbound and the development files of:$absent"
 }
 
 apt()

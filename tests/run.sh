@@ -131,6 +131,7 @@ while read -r _ name _ _; do
 	grep -i '^ok .*# skip' "$logs/$name.log" || true
 	if [ "$f" -gt 0 ]; then
 		echo "--- $name ($logs/$name.log)"
+		grep "^not ok" "$logs/$name.log" || true
 		tail -n 100 "$logs/$name.log"
 	fi
 done <"$logs/list"
