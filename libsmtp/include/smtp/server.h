@@ -81,6 +81,11 @@ SMTP_API void smtp_server_shutdown(struct smtp_server *, uint32_t deadline_ms);
 /** From any thread while it runs: reads the files of certificates again and uses them for new
  *  handshakes. On error nothing changes; `problem` (may be NULL) receives one line. */
 SMTP_API SMTP_MUST_USE int smtp_server_reload_tls(struct smtp_server *, char *problem, size_t cap);
+/** From any thread while it runs: options for the sessions to come of the n-th listener, counted from 0 in
+ *  the order of listen(). What the server sets itself (TLS) keeps its value. SMTP_EINVAL, SMTP_ENOMEM. */
+SMTP_API SMTP_MUST_USE int
+smtp_server_set_session_options(struct smtp_server *, size_t listener,
+				const struct smtp_server_session_options *options);
 /** Sessions now open; any thread. */
 SMTP_API uint32_t smtp_server_session_count(const struct smtp_server *);
 
