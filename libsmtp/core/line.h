@@ -11,7 +11,8 @@ struct smtp_line {
 	struct smtp_buf buf; /* the part of a line that came in earlier pieces; empty when idle */
 	size_t max;          /* octets with CRLF */
 	bool overflow;       /* the line is too long; its rest is being thrown away */
-	bool last_cr;
+	bool last_cr;        /* the last octet taken was a CR */
+	bool given;          /* buf holds a line that was handed out; the next call drops it */
 };
 
 enum smtp_line_result {

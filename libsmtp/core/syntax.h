@@ -29,5 +29,12 @@ bool smtp_is(uint8_t c, unsigned mask);
 bool smtp_utf8_is_valid(struct smtp_span text);
 /** Does the span hold any of the classes? */
 bool smtp_span_has(struct smtp_span text, unsigned mask);
+/** Is the span empty or made of these classes only? */
+bool smtp_span_all(struct smtp_span text, unsigned mask);
+/** Octets (1 to 4) of the well-formed UTF-8 sequence at the head of `text`; 0 if there is none. */
+size_t smtp_utf8_sequence(struct smtp_span text);
+/** Makes text of a peer, a callback or a database safe to send, log and show: octets of control
+ *  characters (C0, DEL, and C1 in UTF-8) and of what is no UTF-8 become '?', a tab a blank. */
+void smtp_text_make_safe(uint8_t *text, size_t n);
 
 #endif
