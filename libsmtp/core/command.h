@@ -20,8 +20,9 @@ struct smtp_command {
 	struct smtp_span argument; /* without the blanks around it; may be empty */
 };
 
-/** Parses one line without its CRLF. SMTP_ESYNTAX: no verb of letters, or a control octet, bare CR
- *  or LF anywhere in the line. Trailing blanks are dropped. */
+/** Parses one line without its CRLF. SMTP_ESYNTAX (answer 500): no verb of letters, or a bare CR or
+ *  LF anywhere in the line. SMTP_EINVAL (answer 501): *out is set, but its argument holds another
+ *  control octet. Trailing blanks are dropped. */
 SMTP_MUST_USE int smtp_command_parse(struct smtp_command *out, struct smtp_span line);
 
 /** One ESMTP parameter, keyword[=value]. */
@@ -35,9 +36,11 @@ struct smtp_params {
 	size_t count;
 };
 
-/** Parses "KEYWORD=value KEYWORD ..." (whole span, empty is fine). SMTP_ESYNTAX: grammar, or a
- *  keyword twice; SMTP_ETOOLONG: too many. Borrows `text`. */
+/** Parses "KEYWORD=value KEYWORD ..." (whole span, empty is fine). SMTP_ESYNTAX: grammar, an empty
+ *  value, or a keyword twice; SMTP_ETOOLONG: too many. Borrows `text`. */
 SMTP_MUST_USE int smtp_params_parse(struct smtp_params *out, struct smtp_span text);
+/** The parameter of that keyword, in any case; NULL: there is none. */
+const struct smtp_param *smtp_params_find(const struct smtp_params *params, const char *keyword);
 
 /** Parses the argument of MAIL or RCPT: "FROM:<path> params". `prefix` is "FROM:" or "TO:" and
  *  matches in any case; one blank behind the colon is tolerated. SMTP_EPROTO: the prefix is not
