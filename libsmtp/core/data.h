@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* data.h - the content of DATA, both ways (RFC 5321, 4.5.2): the decoder finds <CRLF>.<CRLF> and
  * takes stuffed dots away, the encoder puts them in. Streams: memory does not grow with content.
+ * Only a true CRLF.CRLF ever ends content, also when bare newlines are repaired.
  */
 #ifndef SMTP_CORE_DATA_H
 #define SMTP_CORE_DATA_H
@@ -9,10 +10,11 @@
 
 struct smtp_data_decoder {
 	uint8_t state;      /* automaton; 0 is the begin of a line */
-	bool bare_newline;  /* a CR or LF stood alone somewhere: the content has to be refused */
-	bool line_too_long; /* a line over max_line octets */
-	uint32_t line;      /* octets of the current line */
-	uint32_t max_line;
+	bool repair;        /* a bare CR or LF is made CRLF; a dot behind it counts as stuffed */
+	bool bare_newline;  /* a CR or LF stood alone: unless repaired, content has to be refused */
+	bool line_too_long; /* a line over max_line octets, its CRLF not counted */
+	uint32_t max_line;  /* 0: no limit */
+	uint64_t line;      /* octets of the current line */
 	uint64_t octets;    /* content so far: unstuffed, CRLF counts two */
 };
 
@@ -21,10 +23,11 @@ enum smtp_data_result {
 	SMTP_DATA_END    /* the end of data was taken; what is behind it was left */
 };
 
-void smtp_data_decoder_init(struct smtp_data_decoder *dd, uint32_t max_line);
+void smtp_data_decoder_init(struct smtp_data_decoder *dd, uint32_t max_line, bool repair);
 /** Takes a part of `input`: *taken octets. *content is a run to pass on: it borrows from `input` or
  *  from static memory, and may be empty. Call until *taken covers the input or the end came. The
- *  content passed on ends with CRLF, the one before the dot. Runs at memchr speed. */
+ *  content passed on ends with CRLF, the one before the dot, or is empty. Nothing is passed on
+ *  together with SMTP_DATA_END. Runs at memchr speed. */
 enum smtp_data_result smtp_data_decoder_feed(struct smtp_data_decoder *dd, struct smtp_span input,
 					     size_t *taken, struct smtp_span *content);
 
@@ -35,7 +38,8 @@ struct smtp_data_encoder {
 
 void smtp_data_encoder_init(struct smtp_data_encoder *de);
 /** Writes at most `cap` octets of encoded content and takes at most all of `input`: doubles a dot at
- *  the begin of a line; makes a bare CR or LF a CRLF. Returns octets written; *taken tells the rest. */
+ *  the begin of a line; makes a bare CR or LF a CRLF. Returns octets written; *taken tells the rest.
+ *  With a cap of at least 2 each call makes progress. */
 size_t smtp_data_encoder_feed(struct smtp_data_encoder *de, struct smtp_span input, size_t *taken,
 			      uint8_t *out, size_t cap);
 /** Writes what ends the data: CRLF first unless the content ended with one, then .CRLF. cap >= 8;
