@@ -16,8 +16,10 @@ struct smtp_sasl_login {
 	struct smtp_span password;
 };
 
-/** Splits the message of PLAIN at its exactly two NULs; empty authentication id: SMTP_ESYNTAX. */
+/** Splits the message of PLAIN at its exactly two NULs; empty authentication id: SMTP_ESYNTAX. A
+ *  field over SMTP_SASL_FIELD_MAX: SMTP_ETOOLONG. */
 SMTP_MUST_USE int smtp_sasl_plain_parse(struct smtp_sasl_login *out, struct smtp_span message);
+/** Appends the message. SMTP_EINVAL: a NUL in a field, or no authentication id. */
 SMTP_MUST_USE int smtp_sasl_plain_format(struct smtp_buf *out, const struct smtp_sasl_login *login);
 
 #endif

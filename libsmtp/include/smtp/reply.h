@@ -42,9 +42,11 @@ SMTP_API bool smtp_reply_is_permanent(const struct smtp_reply *reply);
 SMTP_API SMTP_MUST_USE int smtp_enhanced_code_parse(struct smtp_enhanced_code *out,
 						    struct smtp_span text, size_t *used);
 
-/** Writes the reply as wire text, each line at most SMTP_REPLY_LINE_MAX octets with CRLF; control
- *  octets in `text` become '?'. Without `with_enhanced` the enhanced code is left out. Returns the
- *  length, or 0 when it does not fit into `cap` (4096 suffices for a text of 3000 octets). */
+/** Writes the reply as wire text, each line at most SMTP_REPLY_LINE_MAX octets with CRLF: a longer
+ *  one is wrapped, at a blank where there is one. Control octets in `text` and what is no UTF-8 become
+ *  '?', a tab a blank. The enhanced code stands in each line; it is left out without `with_enhanced`
+ *  and when its class does not fit the code. Returns the length, or 0 when it does not fit into `cap`
+ *  (4096 suffices for a text of 3000 octets in few lines) or the code is not in 200 to 599. */
 SMTP_API size_t smtp_reply_format(const struct smtp_reply *reply, bool with_enhanced, char *out,
 				  size_t cap);
 

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: ISC */
+/* extension.c - reads the reply to EHLO: one table of keywords; mechanisms of AUTH. What is done
+ * with an offer is the client session's business.
+ */
+#include "libsmtp/core/extension.h"
+
+#include "libsmtp/core/span.h"
+#include "libsmtp/core/syntax.h"
+
+static const struct {
+	const char *name;
+	unsigned mechanism;
+} mechanisms[] = {
+	{ "PLAIN", SMTP_MECHANISM_PLAIN },
+	{ "LOGIN", SMTP_MECHANISM_LOGIN },
+};
+
+enum { MECHANISMS = sizeof(mechanisms) / sizeof(*mechanisms) };
+
+unsigned smtp_mechanism_of(struct smtp_span name)
+{
+	for (size_t i = 0; i < MECHANISMS; i++)
+		if (smtp_span_is_nocase(name, mechanisms[i].name))
+			return mechanisms[i].mechanism;
+	return 0;
+}
+
+const char *smtp_mechanism_name(unsigned mechanism)
+{
+	for (size_t i = 0; i < MECHANISMS; i++)
+		if (mechanisms[i].mechanism == mechanism)
+			return mechanisms[i].name;
+	return NULL;
+}
+
+/* Octets up to the next one of `end`, which is taken too; what is left without one. */
+static struct smtp_span take_until(struct smtp_span *rest, uint8_t end)
+{
+	struct smtp_span part = { rest->p, 0 };
+
+	while (part.n < rest->n && part.p[part.n] != end)
+		part.n++;
+	*rest = smtp_span_slice(*rest, part.n + 1, SIZE_MAX);
+	return part;
+}
+
+static void read_size(struct smtp_extensions *out, struct smtp_span argument)
+{
+	out->size = true;
+	/* A number that can't be understood is as good as none told. */
+	if (smtp_span_uint(take_until(&argument, ' '), &out->size_limit))
+		out->size_limit = 0;
+}
+
+static void read_auth(struct smtp_extensions *out, struct smtp_span argument)
+{
+	out->auth = true;
+	while (argument.n > 0)
+		out->mechanisms |= smtp_mechanism_of(take_until(&argument, ' '));
+}
+
+static void read_flag(struct smtp_extensions *out, struct smtp_span keyword)
+{
+	const struct {
+		const char *keyword;
+		bool *flag;
+	} flags[] = {
+		{ "PIPELINING", &out->pipelining },
+		{ "8BITMIME", &out->eightbitmime },
+		{ "STARTTLS", &out->starttls },
+		{ "ENHANCEDSTATUSCODES", &out->enhancedstatuscodes },
+		{ "CHUNKING", &out->chunking },
+		{ "DSN", &out->dsn },
+		{ "SMTPUTF8", &out->smtputf8 },
+	};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
+		if (smtp_span_is_nocase(keyword, flags[i].keyword))
+			*flags[i].flag = true;
+}
+
+/* ehlo-line = ehlo-keyword *( SP ehlo-param ); "AUTH=" is the form of servers before RFC 2554. */
+static void read_line(struct smtp_extensions *out, struct smtp_span line)
+{
+	struct smtp_reader rd;
+	struct smtp_span keyword;
+
+	smtp_reader_init(&rd, smtp_span_trim(line));
+	keyword = smtp_rd_while(&rd, SMTP_CC_LET_DIG | SMTP_CC_HYPHEN);
+	if (smtp_rd_char(&rd, '=') ? !smtp_span_is_nocase(keyword, "AUTH")
+				   : !smtp_rd_end(&rd) && smtp_rd_peek(&rd) != ' ')
+		return;
+	if (smtp_span_is_nocase(keyword, "SIZE"))
+		read_size(out, smtp_span_trim(rd.rest));
+	else if (smtp_span_is_nocase(keyword, "AUTH"))
+		read_auth(out, smtp_span_trim(rd.rest));
+	else
+		read_flag(out, keyword);
+}
+
+void smtp_extensions_parse(struct smtp_extensions *out, struct smtp_span text)
+{
+	*out = (struct smtp_extensions){ .extended = true };
+	take_until(&text, '\n');
+	while (text.n > 0)
+		read_line(out, take_until(&text, '\n'));
+}
