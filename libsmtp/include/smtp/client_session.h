@@ -7,7 +7,9 @@
  *
  * Driving it: start() when connected; then as in server_session.h with wants(), feed(), output(),
  * sent(), deadline(), tick(), tls_started(), peer_closed(). Work is given with mail(), command(),
- * quit() - at once or from within `ready` and `transaction_done` - and runs in that order.
+ * quit() - at once or from within `ready`, `transaction_done` and the `reply` to a raw command - and
+ * runs in that order. It begins with the next output(), so look at wants() after giving it; output() may
+ * turn out empty then. Handlers must not call feed(), output(), sent(), tick() or free().
  */
 #ifndef SMTP_CLIENT_SESSION_H
 #define SMTP_CLIENT_SESSION_H
@@ -49,6 +51,7 @@ struct smtp_client_session_options {
 	unsigned mechanism;        /* one of enum smtp_mechanism; 0: the best offered */
 	bool auth_without_tls;     /* allow a password in clear text: never by default */
 	bool pipelining;           /* use it when offered */
+	/* All times: 0 is none. */
 	uint32_t greeting_timeout_ms; /* RFC 5321, 4.5.3.2.1 */
 	uint32_t command_timeout_ms;  /* EHLO, AUTH, MAIL, RCPT and others (4.5.3.2.2, .3) */
 	uint32_t data_timeout_ms;     /* DATA, until 354 (4.5.3.2.4) */
@@ -117,7 +120,9 @@ struct smtp_client_session_handler {
 	size_t size;
 	/** Greeting, EHLO, TLS and AUTH are done: the session takes transactions. */
 	void (*ready)(struct smtp_client_session *, void *user);
-	/** Every reply as it comes; `reply` is borrowed until return. */
+	/** Every reply as it comes; `reply` is borrowed until return. Left out is what only repeats a
+	 *  refusal: after a refused MAIL the answers to RCPT and DATA that were pipelined behind it, so that
+	 *  each recipient has one result: a refusal of its RCPT, else that of transaction_done. */
 	void (*reply)(struct smtp_client_session *, enum smtp_client_step step, size_t index,
 		      const struct smtp_reply *reply, void *user);
 	/** The transaction is over. Recipients whose RCPT was positive have `final` as their result: the
@@ -125,7 +130,8 @@ struct smtp_client_session_handler {
 	 *  when every RCPT was refused). `step` says which. The session then takes the next one. */
 	void (*transaction_done)(struct smtp_client_session *, enum smtp_client_step step,
 				 const struct smtp_reply *final, void *user);
-	/** The session ended before its work was done; called at most once, nothing follows. `reply` may be
+	/** The session ended before its work was done; called at most once, nothing follows. (WRITE may be
+	 *  wanted besides CLOSE: a QUIT that need not be answered, nor sent.) `reply` may be
 	 *  NULL: the server's answer that caused it (a 4yz or 5yz greeting, a 421, a refused AUTH). Content
 	 *  that had been sent without an answer (step END) may or may not have been taken: send it again. */
 	void (*failed)(struct smtp_client_session *, int error, enum smtp_client_step step,
@@ -167,8 +173,10 @@ SMTP_API void smtp_client_session_free(struct smtp_client_session *);
  *  with step MAIL and a made-up 552 5.3.4. */
 SMTP_API SMTP_MUST_USE int smtp_client_session_mail(struct smtp_client_session *,
 						    const struct smtp_client_transaction *txn);
-/** Sends one command line (without CRLF; CR, LF or NUL in it: SMTP_EINVAL); `reply` is called with
- *  SMTP_STEP_COMMAND. Same times as mail(). */
+/** Sends one command line without CRLF; `reply` is called with SMTP_STEP_COMMAND. SMTP_EINVAL for
+ *  control octets, for what begins with no verb, and for DATA, BDAT and STARTTLS, behind which octets
+ *  mean something else; SMTP_ETOOLONG over 2046 octets. Same times as mail(), and from within the
+ *  `reply` to another raw command. After a 221 `finished` follows. */
 SMTP_API SMTP_MUST_USE int smtp_client_session_command(struct smtp_client_session *,
 						       struct smtp_span line);
 /** Says QUIT when what is under way is done. Again: no effect. */
