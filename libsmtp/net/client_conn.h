@@ -5,28 +5,12 @@
 #ifndef SMTP_NET_CLIENT_CONN_H
 #define SMTP_NET_CLIENT_CONN_H
 
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <smtp/client_session.h>
 #include "libsmtp/net/loop.h"
+#include "libsmtp/net/socket_address.h"
 #include "libsmtp/net/tls.h"
 
 struct smtp_client_conn;
-
-struct smtp_socket_address {
-	union {
-		struct sockaddr any;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-		struct sockaddr_storage storage;
-	} u;
-	socklen_t length;
-};
-
-enum { SMTP_SOCKET_ADDRESS_TEXT_MAX = 64 };
-/** "192.0.2.1:25", "[2001:db8::1]:25". */
-void smtp_socket_address_format(const struct smtp_socket_address *,
-				char out[SMTP_SOCKET_ADDRESS_TEXT_MAX]);
 
 struct smtp_client_conn_options {
 	const struct smtp_socket_address *addresses; /* copied; tried in this order */

@@ -6,8 +6,8 @@
 #define SMTP_NET_RESOLVER_H
 
 #include <smtp/address.h>
-#include "libsmtp/net/client_conn.h"
 #include "libsmtp/net/loop.h"
+#include "libsmtp/net/socket_address.h"
 
 struct smtp_resolver;
 
