@@ -69,6 +69,7 @@ struct smtp_server_session_options {
 	uint32_t command_timeout_ms;   /* 4.5.3.2.7; then 421 4.4.2 and close */
 	uint32_t content_timeout_ms;   /* from 354 to the end of data with no octet in between */
 	uint32_t min_content_rate;     /* octets a second, averaged over content; 0: no floor */
+	bool auth_other_identity; /* an authorization id other than the login: `auth` decides; else 535 */
 };
 
 #define SMTP_SERVER_SESSION_OPTIONS_INIT                                                           \
@@ -194,7 +195,8 @@ SMTP_API void smtp_server_session_tick(struct smtp_server_session *, uint64_t no
  *  TLS_AES_256_GCM_SHA384", is copied (cut at 80 octets). All that was known before is forgotten. */
 SMTP_API SMTP_MUST_USE int smtp_server_session_tls_started(struct smtp_server_session *,
 							   const char *description);
-/** The peer closed its sending half. What was taken before is still answered; then CLOSE is wanted. */
+/** The peer closed its sending half. What was taken before is still answered; then CLOSE is wanted. A
+ *  driver that still holds octets feeds them first and calls this when they are taken. */
 SMTP_API void smtp_server_session_peer_closed(struct smtp_server_session *);
 /** Ends the session: `reply` (NULL: none) is sent at the next point where a reply may stand, then
  *  CLOSE is wanted. `content` that is on its way is not accepted. */

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: ISC */
+/* server_options.c - structs of the server session that grow from version to version: a shorter one
+ * is filled with defaults, a longer one is taken when its unknown tail is zero.
+ */
+#include <string.h>
+
+#include "libsmtp/core/server_session_private.h"
+
+static const struct smtp_server_session_options defaults = SMTP_SERVER_SESSION_OPTIONS_INIT;
+
+void smtp_server_session_options_init(struct smtp_server_session_options *options)
+{
+	*options = defaults;
+}
+
+static bool tail_is_zero(const void *p, size_t known, size_t size)
+{
+	const uint8_t *octets = p;
+
+	for (size_t i = known; i < size; i++)
+		if (octets[i] != 0)
+			return false;
+	return true;
+}
+
+int server_options_copy(struct smtp_server_session_options *out,
+			const struct smtp_server_session_options *options)
+{
+	size_t least = offsetof(struct smtp_server_session_options, extensions);
+	size_t known = sizeof(*out);
+
+	if (!options || options->size < least || !tail_is_zero(options, known, options->size))
+		return SMTP_EINVAL;
+	*out = defaults;
+	memcpy(out, options, options->size < known ? options->size : known);
+	out->size = known;
+	if (out->max_recipients < 100)
+		out->max_recipients = 100; /* RFC 5321, 4.5.3.1.8 */
+	return 0;
+}
+
+bool server_handler_is_valid(const struct smtp_server_session_handler *handler)
+{
+	return handler && handler->size >= sizeof(handler->size) &&
+	       tail_is_zero(handler, sizeof(*handler), handler->size);
+}
+
+bool server_handler_has(const struct smtp_server_session_handler *handler, size_t member)
+{
+	void (*function)(void) = NULL;
+
+	if (handler->size < member + sizeof(function))
+		return false;
+	memcpy(&function, (const uint8_t *)handler + member, sizeof(function));
+	return function != NULL;
+}
+
+const char *smtp_disconnect_reason_str(enum smtp_disconnect_reason reason)
+{
+	static const char *const names[] = {
+		[SMTP_DISCONNECT_QUIT] = "quit",
+		[SMTP_DISCONNECT_PEER_CLOSED] = "peer-closed",
+		[SMTP_DISCONNECT_TIMEOUT] = "timeout",
+		[SMTP_DISCONNECT_ERRORS] = "errors",
+		[SMTP_DISCONNECT_PROTOCOL] = "protocol",
+		[SMTP_DISCONNECT_REFUSED] = "refused",
+		[SMTP_DISCONNECT_SHUTDOWN] = "shutdown",
+		[SMTP_DISCONNECT_TLS] = "tls",
+		[SMTP_DISCONNECT_IO] = "io",
+	};
+
+	if ((size_t)reason >= sizeof(names) / sizeof(*names))
+		return "unknown";
+	return names[reason];
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: ISC */
+/* server_phases.c - asks the handlers of a server session, one after another, whether a step may be
+ * taken: ACCEPT goes on, PENDING waits for smtp_server_session_reply(), a refusal ends the phase.
+ * What follows from the outcome is the proceed function beside each command.
+ */
+#include "libsmtp/core/server_session_private.h"
+
+/* --- how each phase asks -------------------------------------------------------------------- */
+
+static enum smtp_verdict ask_connect(struct smtp_server_session *s, const struct server_handler *h)
+{
+	return h->functions->connect(s, h->user);
+}
+
+static enum smtp_verdict ask_helo(struct smtp_server_session *s, const struct server_handler *h)
+{
+	return h->functions->helo(s, s->args.span, s->args.extended, h->user);
+}
+
+static enum smtp_verdict ask_auth(struct smtp_server_session *s, const struct server_handler *h)
+{
+	return h->functions->auth(s, &s->auth.request, h->user);
+}
+
+static enum smtp_verdict ask_mail(struct smtp_server_session *s, const struct server_handler *h)
+{
+	struct smtp_mail_request request = {
+		.reverse_path = &s->args.path,
+		.size_bytes = s->args.size_bytes,
+		.body_8bitmime = s->args.body_8bitmime,
+		.auth = s->args.span,
+	};
+
+	return h->functions->mail(s, &request, h->user);
+}
+
+static enum smtp_verdict ask_rcpt(struct smtp_server_session *s, const struct server_handler *h)
+{
+	return h->functions->rcpt(s, &s->args.path, h->user);
+}
+
+static enum smtp_verdict ask_data(struct smtp_server_session *s, const struct server_handler *h)
+{
+	return h->functions->data(s, h->user);
+}
+
+static enum smtp_verdict ask_content(struct smtp_server_session *s, const struct server_handler *h)
+{
+	return h->functions->content(s, s->args.span, h->user);
+}
+
+static enum smtp_verdict ask_end(struct smtp_server_session *s, const struct server_handler *h)
+{
+	return h->functions->end(s, h->user);
+}
+
+static enum smtp_verdict ask_vrfy(struct smtp_server_session *s, const struct server_handler *h)
+{
+	return h->functions->vrfy(s, s->args.span, h->user);
+}
+
+static enum smtp_verdict ask_help(struct smtp_server_session *s, const struct server_handler *h)
+{
+	return h->functions->help(s, s->args.span, h->user);
+}
+
+#define MEMBER(name) offsetof(struct smtp_server_session_handler, name)
+
+static const struct phase_rule {
+	size_t member; /* of struct smtp_server_session_handler */
+	enum smtp_verdict (*ask)(struct smtp_server_session *s, const struct server_handler *h);
+	server_proceed *proceed;
+} phases[SERVER_PHASES] = {
+	[SERVER_PHASE_CONNECT] = { MEMBER(connect), ask_connect, server_connect_proceed },
+	[SERVER_PHASE_HELO] = { MEMBER(helo), ask_helo, server_helo_proceed },
+	[SERVER_PHASE_AUTH] = { MEMBER(auth), ask_auth, server_auth_proceed },
+	[SERVER_PHASE_MAIL] = { MEMBER(mail), ask_mail, server_mail_proceed },
+	[SERVER_PHASE_RCPT] = { MEMBER(rcpt), ask_rcpt, server_rcpt_proceed },
+	[SERVER_PHASE_DATA] = { MEMBER(data), ask_data, server_data_proceed },
+	[SERVER_PHASE_CONTENT] = { MEMBER(content), ask_content, server_content_proceed },
+	[SERVER_PHASE_END] = { MEMBER(end), ask_end, server_end_proceed },
+	[SERVER_PHASE_VRFY] = { MEMBER(vrfy), ask_vrfy, server_vrfy_proceed },
+	[SERVER_PHASE_HELP] = { MEMBER(help), ask_help, server_help_proceed },
+};
+
+/* --- the walk ------------------------------------------------------------------------------- */
+
+static void refuse(struct server_phase_run *run, unsigned code, const char *enhanced,
+		   const char *text)
+{
+	struct smtp_reply reply = smtp_reply_of(code, enhanced, text);
+
+	run->refused = true;
+	server_hold_reply(&run->reply, &reply);
+}
+
+static bool later_handler_has(const struct smtp_server_session *s, size_t member)
+{
+	for (size_t i = s->run.next + 1; i < s->handler_count; i++)
+		if (server_handler_has(s->handlers[i].functions, member))
+			return true;
+	return false;
+}
+
+/* The input that the arguments lie in goes away while a verdict is pending. Only handlers after
+ * the pending one look at them again. */
+static void hold_args(struct smtp_server_session *s)
+{
+	struct server_phase_args *args = &s->args;
+	bool needed = s->run.phase == SERVER_PHASE_HELO ||
+		      later_handler_has(s, phases[s->run.phase].member);
+
+	if (!args->span.p || args->span.p == args->held.p)
+		return;
+	if (!needed) {
+		args->span.n = 0;
+		args->span.p = (const uint8_t *)"";
+		return;
+	}
+	smtp_buf_clear(&args->held);
+	if (smtp_buf_append_span(&args->held, args->span) != 0)
+		server_session_fail(s, SMTP_ENOMEM);
+	else
+		args->span = smtp_buf_span(&args->held);
+}
+
+static void ask_one(struct smtp_server_session *s)
+{
+	struct server_phase_run *run = &s->run;
+	enum smtp_verdict verdict;
+
+	run->asked = true;
+	run->answered = false;
+	run->calling = true;
+	s->current = run->next;
+	verdict = phases[run->phase].ask(s, &s->handlers[run->next]);
+	run->calling = false;
+	if (run->answered || verdict == SMTP_ACCEPT)
+		return;
+	if (verdict == SMTP_PENDING) {
+		run->waiting = true;
+		hold_args(s);
+	} else {
+		refuse(run, 451, "4.3.0", "internal error, try again later");
+	}
+}
+
+static void phase_end(struct smtp_server_session *s)
+{
+	server_proceed *proceed = phases[s->run.phase].proceed;
+	struct server_held_reply held = s->run.reply;
+	struct smtp_reply given = server_held_reply_view(&held);
+	bool accepted = !s->run.refused;
+
+	/* proceed() may begin another phase */
+	s->run = (struct server_phase_run){ .phase = SERVER_PHASE_NONE };
+	smtp_buf_init(&s->run.reply.text, SERVER_REPLY_TEXT_MAX);
+	proceed(s, accepted, given.code ? &given : NULL);
+	server_held_reply_release(&held);
+	if (s->run.phase == SERVER_PHASE_NONE) {
+		smtp_buf_release(&s->args.held);
+		s->args.span = smtp_span_make(NULL, 0);
+	}
+}
+
+static void phase_walk(struct smtp_server_session *s)
+{
+	struct server_phase_run *run = &s->run;
+
+	for (; run->next < s->handler_count; run->next++) {
+		if (server_handler_has(s->handlers[run->next].functions, phases[run->phase].member))
+			ask_one(s);
+		if (run->waiting || run->phase == SERVER_PHASE_NONE)
+			return;
+		if (run->refused)
+			break;
+		if (run->phase == SERVER_PHASE_MAIL)
+			s->txn.entered |= UINT32_C(1) << run->next;
+	}
+	if (run->phase == SERVER_PHASE_RCPT && !run->asked)
+		refuse(run, 550, "5.7.1", "relaying denied");
+	phase_end(s);
+}
+
+void server_phase_begin(struct smtp_server_session *s, enum server_phase phase)
+{
+	if (s->state == SERVER_CLOSED)
+		return;
+	s->run.phase = phase;
+	s->run.next = 0;
+	phase_walk(s);
+}
+
+void server_phase_abandon(struct smtp_server_session *s)
+{
+	server_held_reply_release(&s->run.reply);
+	smtp_buf_release(&s->args.held);
+	s->args.span = smtp_span_make(NULL, 0);
+	s->run.phase = SERVER_PHASE_NONE;
+	s->run.waiting = false;
+}
+
+static bool is_verdict(const struct smtp_reply *reply)
+{
+	return reply->code / 100 == 2 || reply->code / 100 == 4 || reply->code / 100 == 5;
+}
+
+int server_phase_reply(struct smtp_server_session *s, const struct smtp_reply *reply)
+{
+	struct server_phase_run *run = &s->run;
+
+	if (reply && !is_verdict(reply))
+		return SMTP_EINVAL;
+	if (run->calling && run->answered)
+		return SMTP_ESTATE;
+	run->answered = true;
+	if (reply) {
+		server_hold_reply(&run->reply, reply);
+		run->refused = reply->code >= 400;
+	}
+	if (run->calling)
+		return 0;
+	run->waiting = false;
+	if (run->refused) {
+		phase_end(s);
+		return 0;
+	}
+	if (run->phase == SERVER_PHASE_MAIL)
+		s->txn.entered |= UINT32_C(1) << run->next;
+	run->next++;
+	phase_walk(s);
+	return 0;
+}
+
+void server_phase_answer(struct smtp_server_session *s, bool accepted,
+			 const struct smtp_reply *given, unsigned code, const char *enhanced,
+			 const char *text)
+{
+	if (!accepted && given->code == 421)
+		server_session_shut(s, SMTP_DISCONNECT_REFUSED, given);
+	else if (given)
+		server_reply_send(s, given);
+	else
+		server_reply(s, code, enhanced, text);
+}
+
+/* --- events without a verdict --------------------------------------------------------------- */
+
+void server_hooks_reset(struct smtp_server_session *s, uint32_t handlers)
+{
+	s->in_hook = true;
+	for (size_t i = 0; i < s->handler_count; i++) {
+		const struct server_handler *h = &s->handlers[i];
+
+		if (!(handlers & UINT32_C(1) << i) || !server_handler_has(h->functions, MEMBER(reset)))
+			continue;
+		s->current = i;
+		h->functions->reset(s, h->user);
+	}
+	s->in_hook = false;
+}
+
+void server_hooks_disconnect(struct smtp_server_session *s, enum smtp_disconnect_reason reason)
+{
+	s->in_hook = true;
+	for (size_t i = 0; i < s->handler_count; i++) {
+		const struct server_handler *h = &s->handlers[i];
+
+		if (!server_handler_has(h->functions, MEMBER(disconnect)))
+			continue;
+		s->current = i;
+		h->functions->disconnect(s, reason, h->user);
+	}
+	s->in_hook = false;
+}

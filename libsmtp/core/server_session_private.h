@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: ISC */
+/* server_session_private.h - what the files of the server session share: its struct, and who does
+ * what. server_session.c: life, input, output, time. server_phases.c: the chain of handlers.
+ * server_reply.c: replies going out. server_commands.c, server_transaction.c, server_content.c,
+ * server_auth.c: the commands, each check -> decide (a phase) -> proceed.
+ */
+#ifndef SMTP_CORE_SERVER_SESSION_PRIVATE_H
+#define SMTP_CORE_SERVER_SESSION_PRIVATE_H
+
+#include <smtp/server_session.h>
+
+#include "libsmtp/core/buf.h"
+#include "libsmtp/core/command.h"
+#include "libsmtp/core/data.h"
+#include "libsmtp/core/line.h"
+#include "libsmtp/core/span.h"
+
+enum {
+	SERVER_HANDLERS_MAX = 16,
+	SERVER_OUTPUT_PAUSE = 32768,    /* above this no input is taken until the peer has read */
+	SERVER_OUTPUT_MAX = 65536,
+	SERVER_REPLY_TEXT_MAX = 3000,   /* of one reply; the rest is cut off */
+	SERVER_REPLY_LINES_MAX = 100,   /* likewise */
+	SERVER_CONTENT_RUN_MAX = 65536, /* octets of content handed to a handler at once */
+	SERVER_LINGER_MS = 30000,       /* for the peer to read the last reply */
+	SERVER_TLS_DESCRIPTION_MAX = 80
+};
+
+enum server_state {
+	SERVER_NEW,     /* before start() */
+	SERVER_CONNECT, /* the connect phase; no greeting yet */
+	SERVER_GREETED, /* no HELO or EHLO yet */
+	SERVER_READY,
+	SERVER_MAIL,    /* a transaction without recipients */
+	SERVER_RCPT,    /* a transaction with recipients */
+	SERVER_AUTH,    /* the next line is a SASL response */
+	SERVER_CONTENT, /* from 354 to the reply after the end of data */
+	SERVER_TLS,     /* from the 220 of STARTTLS to the end of the handshake */
+	SERVER_CLOSED,
+	SERVER_STATES
+};
+
+enum server_phase {
+	SERVER_PHASE_NONE,
+	SERVER_PHASE_CONNECT,
+	SERVER_PHASE_HELO,
+	SERVER_PHASE_AUTH,
+	SERVER_PHASE_MAIL,
+	SERVER_PHASE_RCPT,
+	SERVER_PHASE_DATA,
+	SERVER_PHASE_CONTENT,
+	SERVER_PHASE_END,
+	SERVER_PHASE_VRFY,
+	SERVER_PHASE_HELP,
+	SERVER_PHASES
+};
+
+/* A reply that is kept for later; code 0: none. */
+struct server_held_reply {
+	unsigned code;
+	struct smtp_enhanced_code enhanced;
+	struct smtp_buf text;
+};
+
+struct server_handler {
+	const struct smtp_server_session_handler *functions;
+	void *user;
+	void *slot;
+};
+
+/* One walk along the handlers. */
+struct server_phase_run {
+	enum server_phase phase;
+	size_t next;   /* the handler that is asked now or next */
+	bool calling;  /* its function is on the stack */
+	bool waiting;  /* it said PENDING */
+	bool answered; /* it gave its answer with smtp_server_session_reply() */
+	bool asked;    /* some handler has a function for this phase */
+	bool refused;
+	struct server_held_reply reply;
+};
+
+/* What the functions of a phase are asked about; held while one of them is pending. */
+struct server_phase_args {
+	struct smtp_span span; /* name, text, topic, content, or AUTH parameter */
+	struct smtp_buf held;  /* where it lies while the input it came with is gone */
+	struct smtp_path path;
+	uint64_t size_bytes;
+	bool body_8bitmime;
+	bool extended;
+};
+
+/* All that ends with a transaction; server_transaction_forget() resets it whole. */
+struct server_transaction {
+	uint32_t entered; /* set of handlers that accepted MAIL: they are owed `reset` */
+	uint32_t recipients;
+	bool recipient_refused;
+};
+
+/* All that ends with the end of data; server_content_release() resets it whole. */
+struct server_content {
+	struct smtp_data_decoder decoder;
+	bool ended;
+	bool refused;         /* the rest is read off, no handler sees it */
+	bool close_after;     /* ... and the session ends with the refusal */
+	enum smtp_disconnect_reason close_reason;
+	uint64_t refused_at;  /* octets of content when it was refused */
+	uint64_t started_ms;
+	uint64_t octet_ms;    /* when the last octet came */
+	struct server_held_reply refusal; /* none: the decoder knows what is wrong */
+};
+
+/* One SASL exchange; server_auth_wipe() resets it whole. */
+struct server_auth {
+	unsigned mechanism;       /* enum smtp_mechanism */
+	bool has_first;
+	struct smtp_buf first;    /* PLAIN: the message. LOGIN: the user name. */
+	struct smtp_buf password; /* LOGIN */
+	struct smtp_auth_request request;
+	char *account;            /* canonical form, from the handler */
+};
+
+struct server_closing {
+	bool wanted;
+	enum smtp_disconnect_reason reason;
+	struct server_held_reply reply;
+};
+
+struct smtp_server_session {
+	enum server_state state;
+	int error; /* every later feed() answers this */
+	struct smtp_server_session_options options; /* hostname: ours */
+	char *hostname;
+	char *helo_name;
+	char *account;
+	char *tls_description;
+	void *driver;
+	bool extended;  /* EHLO, not HELO */
+	bool tls;
+	bool eof;       /* the peer sends no more */
+	bool in_hook;   /* trace, reset or disconnect is on the stack */
+	bool rearm;     /* a verdict or TLS came without the time: timers start at the next call */
+	bool auth_seen; /* what looks like no command may be a secret that went astray */
+	uint32_t errors;
+	uint32_t auth_failures;
+	uint32_t transactions;
+	uint64_t now_ms;
+	uint64_t wait_since_ms; /* since when the next command, or the handshake, is awaited */
+	struct server_handler *handlers;
+	size_t handler_count;
+	size_t current; /* the handler whose function is, or last was, on the stack */
+	struct smtp_line line;
+	uint8_t line_head[5]; /* the first octets of the line that comes in */
+	uint8_t line_head_n;
+	struct smtp_buf out;
+	struct server_phase_run run;
+	struct server_phase_args args;
+	struct server_transaction txn;
+	struct server_content content;
+	struct server_auth auth;
+	struct server_closing closing;
+};
+
+/* --- server_session.c: life and death ------------------------------------------------------- */
+
+/** The only place that assigns the state. An impossible transition closes the session. */
+void server_session_set_state(struct smtp_server_session *s, enum server_state next);
+/** Ends the session now: reply (may be NULL), `reset` and `disconnect` if due. Again: nothing. */
+void server_session_shut(struct smtp_server_session *s, enum smtp_disconnect_reason reason,
+			 const struct smtp_reply *reply);
+/** Ends the session because of an error of ours; feed() answers it from now on. */
+void server_session_fail(struct smtp_server_session *s, int error);
+/** HELO or EHLO is over, or TLS has begun: what was known of the client before is forgotten. */
+void server_session_forget_client(struct smtp_server_session *s);
+/** A copy on the heap, NUL-terminated; NULL: out of memory. */
+char *server_text_copy(struct smtp_span text);
+
+/* --- server_options.c ----------------------------------------------------------------------- */
+
+/** Fills *out from options of another version of the struct. SMTP_EINVAL. */
+SMTP_MUST_USE int server_options_copy(struct smtp_server_session_options *out,
+				      const struct smtp_server_session_options *options);
+bool server_handler_is_valid(const struct smtp_server_session_handler *handler);
+/** Does the handler, maybe of an older version, have the function at this offset? */
+bool server_handler_has(const struct smtp_server_session_handler *handler, size_t member);
+
+/* --- server_reply.c ------------------------------------------------------------------------- */
+
+/** Sends a reply; the enhanced code as HELO or EHLO agreed, completed if the reply has none. */
+void server_reply_send(struct smtp_server_session *s, const struct smtp_reply *reply);
+/** Sends a reply that never bears an enhanced code: greeting, HELO, EHLO, 3yz. */
+void server_reply_send_plain(struct smtp_server_session *s, const struct smtp_reply *reply);
+void server_reply(struct smtp_server_session *s, unsigned code, const char *enhanced,
+		  const char *text);
+/** The same for what counts as a protocol error; too many of them end the session. */
+void server_reply_error(struct smtp_server_session *s, unsigned code, const char *enhanced,
+			const char *text);
+/** Counts an error that was answered otherwise. */
+void server_error_count(struct smtp_server_session *s);
+void server_hold_reply(struct server_held_reply *held, const struct smtp_reply *reply);
+struct smtp_reply server_held_reply_view(const struct server_held_reply *held);
+void server_held_reply_release(struct server_held_reply *held);
+void server_trace(struct smtp_server_session *s, bool from_client, struct smtp_span line);
+
+/* --- server_phases.c ------------------------------------------------------------------------ */
+
+/** Asks the handlers about s->args; the proceed function of the phase runs now or later. */
+void server_phase_begin(struct smtp_server_session *s, enum server_phase phase);
+/** Takes the answer of the handler that is asked, or was, and goes on with the next. SMTP_EINVAL,
+ *  SMTP_ESTATE (it had answered). */
+SMTP_MUST_USE int server_phase_reply(struct smtp_server_session *s, const struct smtp_reply *reply);
+void server_phase_abandon(struct smtp_server_session *s);
+/** Answers by the verdict: the refusal (421 also ends the session), or the handler's reply if it
+ *  gave one, or this. */
+void server_phase_answer(struct smtp_server_session *s, bool accepted,
+			 const struct smtp_reply *given, unsigned code, const char *enhanced,
+			 const char *text);
+/** Calls `reset` of each handler in the set. */
+void server_hooks_reset(struct smtp_server_session *s, uint32_t handlers);
+void server_hooks_disconnect(struct smtp_server_session *s, enum smtp_disconnect_reason reason);
+
+/* The last step of each phase: `given` is the handler's reply, NULL if there was none. */
+typedef void server_proceed(struct smtp_server_session *s, bool accepted,
+			    const struct smtp_reply *given);
+server_proceed server_connect_proceed, server_helo_proceed, server_vrfy_proceed,
+	server_help_proceed, server_auth_proceed, server_mail_proceed, server_rcpt_proceed,
+	server_data_proceed, server_content_proceed, server_end_proceed;
+
+/* --- commands ------------------------------------------------------------------------------- */
+
+/** Runs one command line, or answers why not. */
+void server_command_run(struct smtp_server_session *s, struct smtp_span line);
+void server_command_too_long(struct smtp_server_session *s);
+/** Traces a line of the client, what may be secret in it replaced. `known`: it is a command. */
+void server_command_trace(struct smtp_server_session *s, struct smtp_span line, bool known);
+
+void server_mail_run(struct smtp_server_session *s, struct smtp_span argument);
+void server_rcpt_run(struct smtp_server_session *s, struct smtp_span argument);
+void server_data_run(struct smtp_server_session *s, struct smtp_span argument);
+/** Ends the transaction, if there is one; `reset` is called unless it was completed. */
+void server_transaction_end(struct smtp_server_session *s, bool completed);
+/** Calls `reset` where it is owed; nothing is known of the transaction afterwards. */
+void server_transaction_forget(struct smtp_server_session *s);
+
+void server_content_begin(struct smtp_server_session *s);
+/** Takes octets of content; returns how many. */
+size_t server_content_take(struct smtp_server_session *s, struct smtp_span input);
+/** The content will not be accepted: this is said after its end. */
+void server_content_refuse(struct smtp_server_session *s, const struct smtp_reply *reply);
+void server_content_release(struct smtp_server_session *s);
+/** Instant at which content has been too slow, UINT64_MAX: never. */
+uint64_t server_content_deadline(const struct smtp_server_session *s);
+
+bool server_auth_is_usable(const struct smtp_server_session *s);
+void server_auth_run(struct smtp_server_session *s, struct smtp_span argument);
+/** A line of the client within the exchange. */
+void server_auth_line(struct smtp_server_session *s, struct smtp_span line);
+void server_auth_line_too_long(struct smtp_server_session *s);
+void server_auth_wipe(struct smtp_server_session *s);
+
+#endif

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: ISC */
+/* transcript_policy.c - a handler whose answers are written in the head of a transcript. Without a
+ * rule it accepts; AUTH only the logins named there.
+ */
+#include "tests/unit/transcript_policy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum phase { CONNECT, HELO, AUTH, MAIL, RCPT, DATA, CONTENT, END, VRFY, HELP, PHASES };
+
+static const struct {
+	const char *name;
+	bool has_key;
+} phases[PHASES] = {
+	[CONNECT] = { "connect", false }, [HELO] = { "helo", true },	   [AUTH] = { "login", true },
+	[MAIL] = { "mail", true },	  [RCPT] = { "rcpt", true },	   [DATA] = { "data", false },
+	[CONTENT] = { "content", false }, [END] = { "end", false },	   [VRFY] = { "vrfy", true },
+	[HELP] = { "help", false },
+};
+
+/* --- the head ------------------------------------------------------------------------------- */
+
+enum option_kind { KIND_BOOL, KIND_U32, KIND_U64, KIND_UNSIGNED, KIND_BARE };
+
+#define OPTION(name, kind) { #name, offsetof(struct smtp_server_session_options, name), kind }
+
+static const struct {
+	const char *name;
+	size_t at;
+	enum option_kind kind;
+} option_names[] = {
+	OPTION(extensions, KIND_UNSIGNED),
+	OPTION(offer_starttls, KIND_BOOL),
+	OPTION(tls_active, KIND_BOOL),
+	OPTION(auth_enabled, KIND_BOOL),
+	OPTION(auth_needs_tls, KIND_BOOL),
+	OPTION(auth_other_identity, KIND_BOOL),
+	OPTION(require_tls, KIND_BOOL),
+	OPTION(require_auth, KIND_BOOL),
+	OPTION(bare_newline, KIND_BARE),
+	OPTION(max_message_bytes, KIND_U64),
+	OPTION(max_swallow_bytes, KIND_U64),
+	OPTION(max_line_bytes, KIND_U32),
+	OPTION(max_recipients, KIND_U32),
+	OPTION(max_errors, KIND_U32),
+	OPTION(max_auth_failures, KIND_U32),
+	OPTION(max_transactions, KIND_U32),
+	OPTION(command_timeout_ms, KIND_U32),
+	OPTION(content_timeout_ms, KIND_U32),
+	OPTION(min_content_rate, KIND_U32),
+};
+
+void policy_init(struct policy *policy)
+{
+	*policy = (struct policy){ .options = SMTP_SERVER_SESSION_OPTIONS_INIT };
+	snprintf(policy->hostname, sizeof(policy->hostname), "mx.example.org");
+	policy->options.auth_needs_tls = false;
+}
+
+static void set_option(struct smtp_server_session_options *options, size_t at,
+		       enum option_kind kind, const char *value)
+{
+	char *field = (char *)options + at;
+	unsigned long long number = strtoull(value, NULL, 10);
+
+	switch (kind) {
+	case KIND_BOOL:
+		*(bool *)field = strcmp(value, "true") == 0;
+		break;
+	case KIND_U32:
+		*(uint32_t *)(void *)field = (uint32_t)number;
+		break;
+	case KIND_U64:
+		*(uint64_t *)(void *)field = number;
+		break;
+	case KIND_UNSIGNED:
+		*(unsigned *)(void *)field = (unsigned)number;
+		break;
+	case KIND_BARE:
+		options->bare_newline = strcmp(value, "repair") == 0 ? SMTP_BARE_NEWLINE_REPAIR :
+								       SMTP_BARE_NEWLINE_REFUSE;
+		break;
+	}
+}
+
+static bool read_option(struct policy *policy, const char *text)
+{
+	char name[64], value[POLICY_TEXT_MAX];
+
+	if (sscanf(text, "%63s %399s", name, value) != 2)
+		return false;
+	if (strcmp(name, "hostname") == 0) {
+		snprintf(policy->hostname, sizeof(policy->hostname), "%s", value);
+		return true;
+	}
+	for (size_t i = 0; i < sizeof(option_names) / sizeof(*option_names); i++) {
+		if (strcmp(name, option_names[i].name) != 0)
+			continue;
+		set_option(&policy->options, option_names[i].at, option_names[i].kind, value);
+		return true;
+	}
+	return false;
+}
+
+static bool read_rule(struct policy *policy, unsigned phase, const char *text)
+{
+	struct policy_rule *rule = &policy->rules[policy->rule_count];
+	int n = 0;
+
+	if (policy->rule_count == POLICY_RULES_MAX)
+		return false;
+	rule->phase = phase;
+	if (phases[phase].has_key && sscanf(text, "%399s %n", rule->key, &n) != 1)
+		return false;
+	text += n;
+	if (sscanf(text, "%u %11s %n", &rule->code, rule->enhanced, &n) != 2)
+		return false;
+	snprintf(rule->text, sizeof(rule->text), "%.399s", text + n);
+	for (char *c = rule->text; (c = strstr(c, "\\n")) != NULL;) {
+		*c = '\n';
+		memmove(c + 1, c + 2, strlen(c + 2) + 1);
+	}
+	policy->rule_count++;
+	return true;
+}
+
+static bool read_login(struct policy *policy, const char *text)
+{
+	size_t i = policy->login_count;
+
+	if (i == 4 || sscanf(text, "%399s %399s", policy->logins[i][0], policy->logins[i][1]) != 2)
+		return false;
+	policy->login_count++;
+	return true;
+}
+
+static bool read_pending(struct policy *policy, const char *text)
+{
+	for (unsigned i = 0; i < PHASES; i++)
+		if (strcmp(text, phases[i].name) == 0)
+			policy->pending |= 1u << i;
+	return policy->pending != 0;
+}
+
+bool policy_read(struct policy *policy, char *text)
+{
+	char *rest = strchr(text, ' ');
+
+	if (!rest)
+		return false;
+	*rest++ = '\0';
+	if (strcmp(text, "option") == 0)
+		return read_option(policy, rest);
+	if (strcmp(text, "auth") == 0)
+		return read_login(policy, rest);
+	if (strcmp(text, "pending") == 0)
+		return read_pending(policy, rest);
+	if (strcmp(text, "secret") == 0 && policy->secret_count < 4) {
+		snprintf(policy->secrets[policy->secret_count++], POLICY_TEXT_MAX, "%s", rest);
+		return true;
+	}
+	for (unsigned i = 0; i < PHASES; i++)
+		if (strcmp(text, phases[i].name) == 0)
+			return read_rule(policy, i, rest);
+	return false;
+}
+
+/* --- the handler ---------------------------------------------------------------------------- */
+
+static const struct policy_rule *find_rule(const struct policy *policy, unsigned phase,
+					   struct smtp_span key)
+{
+	for (size_t i = 0; i < policy->rule_count; i++) {
+		const struct policy_rule *rule = &policy->rules[i];
+
+		if (rule->phase == phase && (!phases[phase].has_key ||
+					     (strlen(rule->key) == key.n &&
+					      memcmp(rule->key, key.p, key.n) == 0)))
+			return rule;
+	}
+	return NULL;
+}
+
+static void give(struct scene *scene, struct smtp_server_session *s, const struct policy_rule *rule)
+{
+	if (rule)
+		scene->reply = smtp_reply_of(rule->code, rule->enhanced, rule->text);
+	if (smtp_server_session_reply(s, rule ? &scene->reply : NULL) != 0)
+		abort();
+}
+
+static enum smtp_verdict decide(struct scene *scene, struct smtp_server_session *s, unsigned phase,
+				const struct policy_rule *rule)
+{
+	if (scene->policy->pending & 1u << phase) {
+		scene->verdict = rule;
+		return SMTP_PENDING;
+	}
+	if (!rule)
+		return SMTP_ACCEPT;
+	give(scene, s, rule);
+	return SMTP_REPLIED;
+}
+
+static enum smtp_verdict decide_by(struct scene *scene, struct smtp_server_session *s,
+				   unsigned phase, struct smtp_span key)
+{
+	return decide(scene, s, phase, find_rule(scene->policy, phase, key));
+}
+
+void scene_answer(struct scene *scene, struct smtp_server_session *s)
+{
+	give(scene, s, scene->verdict);
+}
+
+static struct smtp_span no_key(void)
+{
+	return (struct smtp_span){ NULL, 0 };
+}
+
+static enum smtp_verdict on_connect(struct smtp_server_session *s, void *user)
+{
+	return decide_by(user, s, CONNECT, no_key());
+}
+
+static enum smtp_verdict on_helo(struct smtp_server_session *s, struct smtp_span name, bool extended,
+				 void *user)
+{
+	(void)extended;
+	return decide_by(user, s, HELO, name);
+}
+
+static bool span_is(struct smtp_span span, const char *text)
+{
+	return span.n == strlen(text) && memcmp(span.p, text, span.n) == 0;
+}
+
+static enum smtp_verdict on_auth(struct smtp_server_session *s,
+				 const struct smtp_auth_request *request, void *user)
+{
+	static const struct policy_rule wrong = { AUTH, "", 535, "5.7.8", "authentication failed" };
+	struct scene *scene = user;
+	const struct policy *policy = scene->policy;
+	const struct policy_rule *rule = find_rule(policy, AUTH, request->authentication_id);
+
+	for (size_t i = 0; i < policy->login_count && !rule; i++)
+		if (span_is(request->authentication_id, policy->logins[i][0]) &&
+		    span_is(request->password, policy->logins[i][1]))
+			return decide(scene, s, AUTH, NULL);
+	return decide(scene, s, AUTH, rule ? rule : &wrong);
+}
+
+static void add_path(struct scene *scene, const struct smtp_path *path)
+{
+	size_t n = strlen(scene->envelope);
+	char text[SMTP_MAILBOX_TEXT_MAX + 1];
+
+	smtp_mailbox_format(&path->mailbox, text, sizeof(text));
+	snprintf(scene->envelope + n, sizeof(scene->envelope) - n, "%s<%s>", n ? " " : "", text);
+}
+
+static enum smtp_verdict decide_path(struct scene *scene, struct smtp_server_session *s,
+				     unsigned phase, const struct smtp_path *path)
+{
+	char text[SMTP_MAILBOX_TEXT_MAX + 1];
+	const struct policy_rule *rule;
+
+	smtp_mailbox_format(&path->mailbox, text, sizeof(text));
+	rule = find_rule(scene->policy, phase, smtp_span_of(*text ? text : "<>"));
+	if (!rule || rule->code < 400)
+		add_path(scene, path);
+	return decide(scene, s, phase, rule);
+}
+
+static enum smtp_verdict on_mail(struct smtp_server_session *s,
+				 const struct smtp_mail_request *request, void *user)
+{
+	struct scene *scene = user;
+
+	scene->envelope[0] = '\0';
+	scene->content_n = 0;
+	return decide_path(scene, s, MAIL, request->reverse_path);
+}
+
+static enum smtp_verdict on_rcpt(struct smtp_server_session *s, const struct smtp_path *path,
+				 void *user)
+{
+	return decide_path(user, s, RCPT, path);
+}
+
+static enum smtp_verdict on_data(struct smtp_server_session *s, void *user)
+{
+	return decide_by(user, s, DATA, no_key());
+}
+
+static enum smtp_verdict on_content(struct smtp_server_session *s, struct smtp_span octets,
+				    void *user)
+{
+	struct scene *scene = user;
+	char *grown = realloc(scene->content, scene->content_n + octets.n);
+
+	if (!grown)
+		abort();
+	scene->content = grown;
+	memcpy(scene->content + scene->content_n, octets.p, octets.n);
+	scene->content_n += octets.n;
+	return decide_by(scene, s, CONTENT, no_key());
+}
+
+static enum smtp_verdict on_end(struct smtp_server_session *s, void *user)
+{
+	struct scene *scene = user;
+	const struct policy_rule *rule = find_rule(scene->policy, END, no_key());
+
+	if (!rule || rule->code < 400)
+		scene->messages++;
+	return decide(scene, s, END, rule);
+}
+
+static enum smtp_verdict on_vrfy(struct smtp_server_session *s, struct smtp_span text, void *user)
+{
+	return decide_by(user, s, VRFY, text);
+}
+
+static enum smtp_verdict on_help(struct smtp_server_session *s, struct smtp_span topic, void *user)
+{
+	(void)topic;
+	return decide_by(user, s, HELP, no_key());
+}
+
+static void on_reset(struct smtp_server_session *s, void *user)
+{
+	struct scene *scene = user;
+
+	(void)s;
+	scene->resets++;
+}
+
+static void on_disconnect(struct smtp_server_session *s, enum smtp_disconnect_reason reason,
+			  void *user)
+{
+	struct scene *scene = user;
+
+	(void)s;
+	scene->disconnects++;
+	scene->reason = reason;
+}
+
+static void on_trace(struct smtp_server_session *s, bool from_client, struct smtp_span line,
+		     void *user)
+{
+	struct scene *scene = user;
+
+	(void)s;
+	(void)from_client;
+	for (size_t i = 0; i < scene->policy->secret_count; i++) {
+		const char *secret = scene->policy->secrets[i];
+
+		if (line.n > 0 && memmem(line.p, line.n, secret, strlen(secret)))
+			scene->leaked = true;
+	}
+}
+
+/* --- one run -------------------------------------------------------------------------------- */
+
+void scene_init(struct scene *scene, const struct policy *policy)
+{
+	*scene = (struct scene){ .policy = policy };
+	scene->handler = (struct smtp_server_session_handler){
+		.size = sizeof(scene->handler), .connect = on_connect, .helo = on_helo,
+		.auth = on_auth, .mail = on_mail, .rcpt = on_rcpt, .data = on_data,
+		.content = on_content, .end = on_end, .vrfy = on_vrfy, .help = on_help,
+		.reset = on_reset, .disconnect = on_disconnect, .trace = on_trace,
+	};
+}
+
+void scene_release(struct scene *scene)
+{
+	free(scene->content);
+}
+
+struct smtp_server_session *scene_session(struct scene *scene)
+{
+	struct smtp_server_session_options options = scene->policy->options;
+	struct smtp_server_session *s = NULL;
+
+	options.hostname = scene->policy->hostname;
+	if (smtp_server_session_new(&s, &options, &scene->handler, scene) != 0)
+		return NULL;
+	return s;
+}
+
+static const char *check_number(const char *name, unsigned is, const char *expected)
+{
+	static char text[64];
+
+	if (strtoul(expected, NULL, 10) == is)
+		return NULL;
+	snprintf(text, sizeof(text), "%s is %u", name, is);
+	return text;
+}
+
+static const char *check_text(const char *name, const char *is, const char *expected)
+{
+	static char text[1200];
+
+	if (strcmp(is, expected) == 0)
+		return NULL;
+	snprintf(text, sizeof(text), "%s is \"%s\"", name, is);
+	return text;
+}
+
+const char *scene_check(const struct scene *scene, struct smtp_server_session *s, const char *text,
+			size_t n)
+{
+	const char *value = strchr(text, ' ');
+	size_t word = value ? (size_t)(value - text) : strlen(text);
+
+	value = value ? value + 1 : "";
+	if (strcmp(text, "closed") == 0)
+		return smtp_server_session_wants(s) == SMTP_WANTS_CLOSE ? NULL : "not closed";
+	if (strcmp(text, "open") == 0)
+		return smtp_server_session_wants(s) & SMTP_WANTS_READ ? NULL : "not open";
+	if (strncmp(text, "messages ", word + 1) == 0)
+		return check_number("messages", scene->messages, value);
+	if (strncmp(text, "resets ", word + 1) == 0)
+		return check_number("resets", scene->resets, value);
+	if (strncmp(text, "envelope ", word + 1) == 0)
+		return check_text("envelope", scene->envelope, value);
+	if (strncmp(text, "protocol ", word + 1) == 0)
+		return check_text("protocol", smtp_server_session_protocol(s), value);
+	if (strncmp(text, "account ", word + 1) == 0)
+		return check_text("account", smtp_server_session_account(s) ?: "", value);
+	if (strncmp(text, "disconnect ", word + 1) == 0)
+		return check_text("disconnect", smtp_disconnect_reason_str(scene->reason), value);
+	if (strncmp(text, "content ", word + 1) == 0)
+		return scene->content_n == n - word - 1 &&
+				       (scene->content_n == 0 ||
+					memcmp(scene->content, value, scene->content_n) == 0) ?
+			       NULL :
+			       "other content";
+	return "no such check";
+}
