@@ -12,6 +12,8 @@
 struct smtp_loop;
 
 SMTP_MUST_USE int smtp_loop_new(struct smtp_loop **out);
+/** Runs the calls that are still posted, then frees the loop. Its timers and descriptors must have been
+ *  freed before. NULL is fine. */
 void smtp_loop_free(struct smtp_loop *);
 /** Runs until smtp_loop_stop(). */
 SMTP_MUST_USE int smtp_loop_run(struct smtp_loop *);
@@ -20,6 +22,9 @@ void smtp_loop_stop(struct smtp_loop *);
 /** Milliseconds of a clock that never runs backwards; read once for each round of the loop. */
 uint64_t smtp_loop_now_ms(const struct smtp_loop *);
 struct event_base *smtp_loop_event_base(struct smtp_loop *);
+/** Memory to read into, one for all that stand on the loop: its content is good until the callback
+ *  that read into it returns. */
+uint8_t *smtp_loop_scratch(struct smtp_loop *, size_t *cap);
 
 /** A call to be made in the loop's thread; part of the caller's own object, in use until `fn` runs.
  *  smtp_loop_post() from any thread never fails and takes no memory; calls run in order. */
@@ -45,6 +50,8 @@ SMTP_MUST_USE int smtp_io_new(struct smtp_io **out, struct smtp_loop *, int fd,
 			      void (*fn)(void *user, unsigned events), void *user);
 /** Sets what is watched for; 0 is nothing. Level-triggered, no system call when nothing changes. */
 SMTP_MUST_USE int smtp_io_watch(struct smtp_io *, unsigned events);
+/** Has its function called soon with these events, whether or not the descriptor is ready. */
+void smtp_io_wake(struct smtp_io *, unsigned events);
 void smtp_io_free(struct smtp_io *);
 
 #endif
