@@ -25,23 +25,27 @@ struct smtp_conn_events {
 	void (*failed)(void *user, int error, const char *problem);
 };
 
-/** Takes over a connected (or connecting, non-blocking) socket: closed with the conn. TCP_NODELAY is
- *  set here. */
+/** Takes over a connected or connecting socket: closed with the conn; on error it stays the caller's.
+ *  TCP_NODELAY is set here. */
 SMTP_MUST_USE int smtp_conn_new(struct smtp_conn **out, struct smtp_loop *, int fd,
 				const struct smtp_conn_events *, void *user);
 /** Closes at once. */
 void smtp_conn_free(struct smtp_conn *);
-/** Begins a TLS handshake; octets that came before and were not taken are an error (failed). */
+/** Begins a TLS handshake, also from within `received`; octets that came before and are not taken are an
+ *  error (SMTP_EPROTO here, or `failed` after `received` has returned). */
 SMTP_MUST_USE int smtp_conn_start_tls(struct smtp_conn *, struct smtp_tls_context *, bool server,
 				      const char *name);
 /** Writes at once what the socket takes and returns that in *n (may be 0): when less than all, `drained`
- *  will say when to go on. The octets need not live after the call. SMTP_ECLOSED, SMTP_EIO. */
+ *  will say when to go on, with the rest of them first. The octets need not live after the call.
+ *  SMTP_ECLOSED, SMTP_EIO: the conn can only be freed. */
 SMTP_MUST_USE int smtp_conn_write(struct smtp_conn *, const void *octets, size_t count, size_t *n);
-/** Offers kept octets again, reads on. */
+/** Offers kept octets again, at once (after `received` has returned if called in it), and reads on. */
 void smtp_conn_resume(struct smtp_conn *);
-/** Closes politely: close_notify, then shutdown of the sending half; free it when peer_closed or failed
- *  comes or a short time is over. */
+/** Closes politely: close_notify, then shutdown of the sending half; free it when peer_closed (again, if
+ *  it had come before) or failed comes or a short time is over. What is received is thrown away. */
 void smtp_conn_shutdown(struct smtp_conn *);
+/** Why the last call failed, one line; static or borrowed until the next call. */
+const char *smtp_conn_problem(const struct smtp_conn *);
 int smtp_conn_fd(const struct smtp_conn *);
 
 #endif
