@@ -118,7 +118,8 @@ struct smtp_queue_entry {
 	size_t recipient_count;
 };
 
-/** Loads one entry with all that was recorded since. SMTP_ENOTFOUND, SMTP_ECORRUPT, SMTP_EVERSION.
+/** Loads one entry of the queue or of bounce/ with all that was recorded since. SMTP_ENOTFOUND (also
+ *  for a message still being written), SMTP_ECORRUPT, SMTP_EVERSION.
  *  @out is freed with smtp_queue_entry_free(). */
 SMTP_API SMTP_MUST_USE int smtp_spool_load(struct smtp_spool *, const char *id,
 					   struct smtp_queue_entry **out);
@@ -151,7 +152,8 @@ SMTP_API SMTP_MUST_USE int smtp_spool_set_aside(struct smtp_spool *, const char 
 struct smtp_spool_reader;
 SMTP_API SMTP_MUST_USE int smtp_spool_reader_open(struct smtp_spool *, const char *id,
 						  struct smtp_spool_reader **out);
-/** At most `cap` octets; *n is 0 at the end. Fits struct smtp_client_content. */
+/** At most `cap` octets; *n is 0 at the end. SMTP_ECORRUPT, in place of the last octets, for a message
+ *  that is not what was written. Fits struct smtp_client_content. */
 SMTP_API SMTP_MUST_USE int smtp_spool_reader_read(void *reader, uint8_t *out, size_t cap, size_t *n);
 SMTP_API void smtp_spool_reader_rewind(struct smtp_spool_reader *);
 SMTP_API uint64_t smtp_spool_reader_bytes(const struct smtp_spool_reader *);
@@ -169,13 +171,15 @@ struct smtp_spool_outcome {
 };
 
 /** Records what became of recipients, in one append. When any is no longer QUEUED it is synced
- *  before the call returns. When no recipient of the message is left QUEUED by that, call remove(). */
+ *  before the call returns. When this leaves no recipient QUEUED, smtp_spool_remove() alone does: it
+ *  is durable too, and cheaper. Once a recipient is settled, further outcomes don't change it. */
 SMTP_API SMTP_MUST_USE int smtp_spool_record(struct smtp_spool *, const char *id,
 					     const struct smtp_spool_outcome *outcomes, size_t count);
 /** Records that a delay notice was sent. */
 SMTP_API SMTP_MUST_USE int smtp_spool_record_delay_notice(struct smtp_spool *, const char *id,
 							  int64_t time_ms);
-/** Removes a finished entry and its state. SMTP_ENOTFOUND if there is none. */
+/** Removes an entry, or a dead letter, and its state; synced before the call returns. SMTP_ENOTFOUND if
+ *  there is none. */
 SMTP_API SMTP_MUST_USE int smtp_spool_remove(struct smtp_spool *, const char *id);
 /** Moves an entry to bounce/: a report that could not be delivered. */
 SMTP_API SMTP_MUST_USE int smtp_spool_bury(struct smtp_spool *, const char *id);
