@@ -476,6 +476,11 @@ const char *smtp_server_session_account(const struct smtp_server_session *s)
 	return s->account;
 }
 
+bool smtp_server_session_in_transaction(const struct smtp_server_session *s)
+{
+	return s->state == SERVER_MAIL || s->state == SERVER_RCPT || s->state == SERVER_CONTENT;
+}
+
 size_t smtp_server_session_recipient_count(const struct smtp_server_session *s)
 {
 	return s->txn.recipients;

@@ -225,6 +225,8 @@ SMTP_API const char *smtp_server_session_account(const struct smtp_server_sessio
 /** Replaces it by its canonical form; allowed from within `auth` or while that is pending. Copied. */
 SMTP_API SMTP_MUST_USE int smtp_server_session_set_account(struct smtp_server_session *,
 							   const char *account);
+/** From the acceptance of MAIL to the reply after the end of data, or whatever else ends it. */
+SMTP_API bool smtp_server_session_in_transaction(const struct smtp_server_session *);
 /** Recipients accepted in this transaction. */
 SMTP_API size_t smtp_server_session_recipient_count(const struct smtp_server_session *);
 /** Octets of content so far, as `SIZE` counts them. */
