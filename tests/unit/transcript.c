@@ -14,7 +14,7 @@
 
 enum { LINE_MAX_OCTETS = 16384 };
 
-enum step_kind { STEP_SEND, STEP_EXPECT, STEP_TIME, STEP_CLOSE, STEP_TLS, STEP_CHECK };
+enum step_kind { STEP_SEND, STEP_EXPECT, STEP_EXPECT_REPLY, STEP_TIME, STEP_CLOSE, STEP_TLS, STEP_CHECK };
 
 struct step {
 	enum step_kind kind;
@@ -148,6 +148,8 @@ static bool read_step(struct transcript *t, char *text, unsigned line)
 		return read_octets(add_step(t, STEP_SEND, line), text + 2, "");
 	if (strncmp(text, "S:", 2) == 0)
 		return read_octets(add_step(t, STEP_EXPECT, line), text + 2, "");
+	if (strncmp(text, "S+", 2) == 0)
+		return read_octets(add_step(t, STEP_EXPECT_REPLY, line), text + 2, "");
 	if (*text == '@')
 		return read_time(add_step(t, STEP_TIME, line), text);
 	if (strcmp(text, "!close") == 0)
@@ -274,7 +276,8 @@ static void feed(struct play *p, const char *octets, size_t n)
 			taken = n - done;
 		free(rest);
 		done += taken;
-		answer_pending(p);
+		if (done < n)
+			answer_pending(p);
 	} while (done < n && !(smtp_server_session_wants(p->s) & SMTP_WANTS_CLOSE));
 	p->fed += n;
 	free(copy);
@@ -306,17 +309,23 @@ static bool line_matches(const char *expected, const char *line, size_t n)
 	return n == m && memcmp(expected, line, n) == 0;
 }
 
-static const char *expect_line(struct play *p, const struct step *step)
+/* Takes one line that came; *last is whether it is the last of its reply. */
+static const char *expect_line(struct play *p, const struct step *step, bool *last)
 {
 	const char *end = p->out.n ? strstr(p->out.p, "\r\n") : NULL;
 	size_t n = end ? (size_t)(end - p->out.p) : 0;
+	bool matches;
 
 	if (!end)
 		return problem_at(p->t->path, step->line, "expected \"%s\", nothing came",
 				  step->octets);
-	if (!line_matches(step->octets, p->out.p, n))
+	matches = step->kind == STEP_EXPECT ?
+			  line_matches(step->octets, p->out.p, n) :
+			  n >= step->n && memcmp(p->out.p, step->octets, step->n) == 0;
+	if (!matches)
 		return problem_at(p->t->path, step->line, "expected \"%s\", got \"%.*s\"",
 				  step->octets, (int)n, p->out.p);
+	*last = n < 4 || p->out.p[3] != '-';
 	memmove(p->out.p, end + 2, p->out.n - n - 2 + 1);
 	p->out.n -= n + 2;
 	return NULL;
@@ -325,9 +334,13 @@ static const char *expect_line(struct play *p, const struct step *step)
 static const char *expect(struct play *p, const struct step *step)
 {
 	const char *problem = NULL;
+	unsigned times = 0;
+	bool last = false;
 
-	for (unsigned i = 0; i < step->times && !problem; i++)
-		problem = expect_line(p, step);
+	do {
+		problem = expect_line(p, step, &last);
+		times += !problem && (last || step->kind == STEP_EXPECT);
+	} while (times < step->times && !problem);
 	return problem;
 }
 
@@ -346,6 +359,7 @@ static const char *run_step(struct play *p, const struct step *step)
 
 	switch (step->kind) {
 	case STEP_EXPECT:
+	case STEP_EXPECT_REPLY:
 		return expect(p, step);
 	case STEP_TIME:
 		p->now_ms += step->advance_ms;
@@ -353,7 +367,7 @@ static const char *run_step(struct play *p, const struct step *step)
 		break;
 	case STEP_CLOSE:
 		smtp_server_session_peer_closed(p->s);
-		break;
+		return NULL; /* a verdict that is pending comes behind it */
 	case STEP_TLS:
 		problem = start_tls(p, step);
 		if (problem)
@@ -386,7 +400,9 @@ static const char *play_steps(struct play *p)
 		struct bytes block = { NULL, 0 };
 		const struct step *step = &t->steps[i];
 
-		if (step->kind != STEP_EXPECT && p->out.n > 0)
+		if (step->kind != STEP_CLOSE)
+			answer_pending(p);
+		if (step->kind != STEP_EXPECT && step->kind != STEP_EXPECT_REPLY && p->out.n > 0)
 			return problem_at(t->path, step->line, "not expected: \"%s\"", p->out.p);
 		if (step->kind == STEP_SEND) {
 			i = gather(t, i, &block);

@@ -280,7 +280,6 @@ static enum smtp_verdict on_mail(struct smtp_server_session *s,
 	struct scene *scene = user;
 
 	scene->envelope[0] = '\0';
-	scene->content_n = 0;
 	return decide_path(scene, s, MAIL, request->reverse_path);
 }
 
@@ -292,7 +291,10 @@ static enum smtp_verdict on_rcpt(struct smtp_server_session *s, const struct smt
 
 static enum smtp_verdict on_data(struct smtp_server_session *s, void *user)
 {
-	return decide_by(user, s, DATA, no_key());
+	struct scene *scene = user;
+
+	scene->content_n = 0;
+	return decide_by(scene, s, DATA, no_key());
 }
 
 static enum smtp_verdict on_content(struct smtp_server_session *s, struct smtp_span octets,
