@@ -79,7 +79,13 @@ def sources():
         for top, folders, files in os.walk("."):
             folders[:] = [f for f in folders if f not in ("build", "run", ".git", "__pycache__")]
             names |= {os.path.relpath(os.path.join(top, f), ".") for f in files}
-    return sorted(n for n in names if os.path.isfile(n))
+    return sorted(n for n in names if os.path.isfile(n) and not made(n))
+
+
+def made(name):
+    """Is it in a build folder (BUILD=anything)? The Makefile marks those with these two files."""
+    top = name.split("/", 1)[0]
+    return os.path.isfile(top + "/flags") and os.path.isfile(top + "/sources")
 
 
 TOKEN = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
