@@ -83,9 +83,9 @@ def sources():
 
 
 def made(name):
-    """Is it in a build folder (BUILD=anything)? The Makefile marks those with these two files."""
+    """Is it in a build folder (BUILD=anything)? The Makefile leaves its flags there."""
     top = name.split("/", 1)[0]
-    return os.path.isfile(top + "/flags") and os.path.isfile(top + "/sources")
+    return os.path.isfile(top + "/flags")
 
 
 TOKEN = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
