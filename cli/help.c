@@ -70,6 +70,7 @@ const char *cli_nearest(const char *word, const char *(*word_at)(const void *wor
 
 /* --- errors ---------------------------------------------------------------------------------- */
 
+__attribute__((format(printf, 1, 0)))
 static void say(const char *format, va_list args)
 {
 	char text[1024];

@@ -60,13 +60,14 @@ enum { ARGS_MAX = 8 };
 /* Runs with standard error and output going to a file, whose text is returned. */
 static int run_captured(const char *const *args, struct values *v, char *text, size_t cap)
 {
-	char *argv[ARGS_MAX + 2] = { strdup("prog") };
+	static char *argv[ARGS_MAX + 2]; /* static: the values point into it until the test ends */
 	int argc = 1, status;
 	FILE *file = tmpfile();
 	int old_out = dup(1), old_err = dup(2);
 	size_t n;
 
 	ck_assert_ptr_nonnull(file);
+	argv[0] = strdup("prog");
 	for (; args[argc - 1]; argc++)
 		argv[argc] = strdup(args[argc - 1]);
 	memset(v, 0, sizeof *v);
@@ -81,7 +82,6 @@ static int run_captured(const char *const *args, struct values *v, char *text, s
 	n = fread(text, 1, cap - 1, file);
 	text[n] = '\0';
 	fclose(file);
-	/* The values point into argv: they live as long as the (forked) test. */
 	return status;
 }
 

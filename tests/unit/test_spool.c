@@ -171,7 +171,8 @@ START_TEST(round_trip)
 	ck_assert_uint_eq(smtp_spool_content(file).n, n <= SMTP_SPOOL_GATHER_BYTES ? n : 0);
 	head = n < 65536 ? n : 65536;
 	ck_assert_uint_eq(smtp_spool_content_head(file).n, head);
-	ck_assert_mem_eq(smtp_spool_content_head(file).p, content, head);
+	if (head > 0)
+		ck_assert_mem_eq(smtp_spool_content_head(file).p, content, head);
 	if (trips[_i].early_fd)
 		check_fd(file, content, n);
 	ck_assert_int_eq(commit(file, &plain, trips[_i].added), 0);
