@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* Addresses of sockets as values. No look-ups, no sockets. */
+/* Addresses of sockets as values, and the beginning of a connection to one. No look-ups. */
 #include "libsmtp/net/socket_address.h"
 #include "libsmtp/core/span.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,4 +66,22 @@ bool smtp_socket_address_parse(struct smtp_socket_address *a, const char *text)
 	else
 		return false;
 	return true;
+}
+
+int smtp_socket_connect(const struct smtp_socket_address *a, int *fd)
+{
+	*fd = socket(a->u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (*fd < 0)
+		return errno;
+	if (connect(*fd, &a->u.any, a->length) != 0 && errno != EINPROGRESS)
+		return errno;
+	return 0;
+}
+
+void smtp_socket_problem(int number, char out[SMTP_SOCKET_PROBLEM_MAX])
+{
+	const char *text = strerrordesc_np(number);
+
+	(void)snprintf(out, SMTP_SOCKET_PROBLEM_MAX, "%s", text ? text : "unknown error");
+	out[0] = (char)smtp_ascii_lower((uint8_t)out[0]);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* socket_address.h - addresses of sockets as values, from octets and text and to text. */
+/* socket_address.h - addresses of sockets as values, from octets and text and to text; connecting to
+ * one, and what went wrong in words.
+ */
 #ifndef SMTP_NET_SOCKET_ADDRESS_H
 #define SMTP_NET_SOCKET_ADDRESS_H
 
@@ -27,5 +29,12 @@ void smtp_socket_address_set_port(struct smtp_socket_address *, uint16_t port);
 /** An address, with or without the brackets and the tag of an address literal (RFC 5321, 4.1.3);
  *  port 0. False, and unchanged, for what is none. */
 bool smtp_socket_address_parse(struct smtp_socket_address *, const char *text);
+
+/** A non-blocking stream socket that is connecting (or connected) to the address. Returns 0 or an errno;
+ *  *fd may be set on failure too, and is then to be closed as well. */
+int smtp_socket_connect(const struct smtp_socket_address *, int *fd);
+enum { SMTP_SOCKET_PROBLEM_MAX = 80 };
+/** "connection refused" for an errno. */
+void smtp_socket_problem(int number, char out[SMTP_SOCKET_PROBLEM_MAX]);
 
 #endif
