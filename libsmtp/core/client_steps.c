@@ -160,10 +160,10 @@ static int quit_send(struct smtp_client_session *s, size_t index)
 
 /* --- the table ------------------------------------------------------------------------------- */
 
-/* Steps without `reply` end the session before one is asked for. */
+/* The answer to QUIT does not matter; connect, TLS and content are there for their names. */
 static const struct client_step steps[] = {
 	[SMTP_STEP_CONNECT] = { .name = "connect" },
-	[SMTP_STEP_GREETING] = { .name = "greeting", .reply = greeting_reply },
+	[SMTP_STEP_GREETING] = { "greeting", NULL, greeting_reply, SMTP_STEP_EHLO, false },
 	[SMTP_STEP_EHLO] = { "EHLO", ehlo_send, ehlo_reply, SMTP_STEP_EHLO, false },
 	[SMTP_STEP_HELO] = { "HELO", helo_send, helo_reply, SMTP_STEP_HELO, false },
 	[SMTP_STEP_STARTTLS] = { "STARTTLS", starttls_send, starttls_reply, SMTP_STEP_STARTTLS,
@@ -183,7 +183,7 @@ static const struct client_step steps[] = {
 	[SMTP_STEP_RSET] = { "RSET", smtp_client_rset_send, smtp_client_rset_reply, SMTP_STEP_RSET,
 			     false },
 	[SMTP_STEP_COMMAND] = { "command", command_send, command_reply, SMTP_STEP_COMMAND, false },
-	[SMTP_STEP_QUIT] = { .name = "QUIT", .send = quit_send },
+	[SMTP_STEP_QUIT] = { "QUIT", quit_send, NULL, SMTP_STEP_QUIT, false },
 };
 
 const struct client_step *smtp_client_step_of(enum smtp_client_step step)
