@@ -284,13 +284,17 @@ $(O)/install/libsmtp.pc: libsmtp.pc.in VERSION force
 	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
 	  -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(strip $(PKG_LIBS) $(LIBUNBOUND) -pthread)|' $< >$@
 
-HEADERS := $(sort $(wildcard libsmtp/include/smtp/*.h))
+$(O)/install/%.service: packaging/%.service.in force
+	@mkdir -p $(@D)
+	@sed -e 's|@SBINDIR@|$(SBINDIR)|' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|' $< >$@
+
+HEADERS  := $(sort $(wildcard libsmtp/include/smtp/*.h))
 MANPAGES := $(sort $(wildcard man/*.[1-8]))
-UNITS   := $(sort $(wildcard packaging/*.service))
+UNITS    := $(patsubst packaging/%.in,%,$(sort $(wildcard packaging/*.service.in)))
 D = $(DESTDIR)
 
 .PHONY: install uninstall
-install: library programs $(O)/install/libsmtp.a $(O)/install/libsmtp.pc
+install: library programs $(addprefix $(O)/install/,libsmtp.a libsmtp.pc $(UNITS))
 	install -d $(D)$(BINDIR) $(D)$(SBINDIR) $(D)$(LIBDIR)/pkgconfig $(D)$(INCLUDEDIR)/smtp
 	install -m 755 $(O)/$(SO) $(D)$(LIBDIR)/$(SO)
 	ln -sf $(SO) $(D)$(LIBDIR)/libsmtp.so.$(SOVERSION)
@@ -301,7 +305,7 @@ install: library programs $(O)/install/libsmtp.a $(O)/install/libsmtp.pc
 	$(foreach p,$(filter-out %/smtpc,$(PROGRAMS)),install -m 755 $(p) $(D)$(SBINDIR)$(newline))
 	$(foreach p,$(filter %/smtpc,$(PROGRAMS)),install -m 755 $(p) $(D)$(BINDIR)$(newline))
 	$(foreach m,$(MANPAGES),install -D -m 644 $(m) $(D)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))$(newline))
-	$(foreach u,$(UNITS),install -D -m 644 $(u) $(D)$(UNITDIR)/$(notdir $(u))$(newline))
+	$(foreach u,$(UNITS),install -D -m 644 $(O)/install/$(u) $(D)$(UNITDIR)/$(u)$(newline))
 
 uninstall:
 	rm -f $(addprefix $(D)$(LIBDIR)/,$(SO) libsmtp.so.$(SOVERSION) libsmtp.so libsmtp.a pkgconfig/libsmtp.pc)
@@ -309,7 +313,7 @@ uninstall:
 	-rmdir $(D)$(INCLUDEDIR)/smtp
 	rm -f $(D)$(SBINDIR)/smtpd $(D)$(SBINDIR)/smtpctl $(D)$(BINDIR)/smtpc
 	rm -f $(foreach m,$(MANPAGES),$(D)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
-	rm -f $(addprefix $(D)$(UNITDIR)/,$(notdir $(UNITS)))
+	rm -f $(addprefix $(D)$(UNITDIR)/,$(UNITS))
 
 define newline
 

@@ -12,6 +12,8 @@ export BUILD
 export PEERS=${PEERS:-$BUILD/peers}
 export SMTPD=$BUILD/smtpd SMTPCTL=$BUILD/smtpctl SMTPC=$BUILD/smtpc
 export SAN=${SAN:-}
+# libcheck stops a test after 4 s; a loaded machine needs more, and hangs are caught here anyway.
+export CK_TIMEOUT_MULTIPLIER=${CK_TIMEOUT_MULTIPLIER:-10}
 export PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8 TZ=UTC
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
