@@ -60,16 +60,20 @@ void server_command_trace(struct smtp_server_session *s, struct smtp_span line, 
 
 /* --- life ----------------------------------------------------------------------------------- */
 
-bool server_auth_is_usable(const struct smtp_server_session *s)
+/* With TLS or without. */
+static bool is_served(const struct smtp_server_session *s)
 {
 	size_t member = offsetof(struct smtp_server_session_handler, auth);
 
-	if (!s->options.auth_enabled || (s->options.auth_needs_tls && !s->tls))
-		return false;
-	for (size_t i = 0; i < s->handler_count; i++)
+	for (size_t i = 0; s->options.auth_enabled && i < s->handler_count; i++)
 		if (server_handler_has(s->handlers[i].functions, member))
 			return true;
 	return false;
+}
+
+bool server_auth_is_usable(const struct smtp_server_session *s)
+{
+	return is_served(s) && (s->tls || !s->options.auth_needs_tls);
 }
 
 void server_auth_wipe(struct smtp_server_session *s)
@@ -265,8 +269,7 @@ static void begin_exchange(struct smtp_server_session *s, unsigned mechanism,
 
 static bool may_begin(struct smtp_server_session *s)
 {
-	if (!server_auth_is_usable(s) && s->options.auth_enabled && !s->tls &&
-	    s->options.offer_starttls)
+	if (!server_auth_is_usable(s) && is_served(s) && s->options.offer_starttls)
 		server_reply_error(s, 530, "5.7.0", "issue STARTTLS first");
 	else if (!server_auth_is_usable(s))
 		server_reply_error(s, 503, "5.5.1", "AUTH is not offered here");

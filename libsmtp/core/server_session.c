@@ -118,7 +118,7 @@ void server_session_shut(struct smtp_server_session *s, enum smtp_disconnect_rea
 {
 	bool began = s->state != SERVER_NEW;
 
-	if (reply && s->state == SERVER_CONNECT)
+	if (reply && (s->state == SERVER_NEW || s->state == SERVER_CONNECT))
 		server_reply_send_plain(s, reply);
 	else if (reply)
 		server_reply_send(s, reply);
