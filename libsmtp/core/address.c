@@ -57,7 +57,7 @@ static bool read_snum(struct smtp_reader *rd)
 	struct smtp_span digits = smtp_rd_while(rd, SMTP_CC_DIGIT);
 	uint64_t value;
 
-	if (digits.n == 0 || digits.n > 3 || (digits.n > 1 && digits.p[0] == '0'))
+	if (digits.n > 1 && digits.p[0] == '0')
 		return false;
 	return smtp_span_uint(digits, &value) == 0 && value <= UINT8_MAX;
 }
@@ -336,7 +336,7 @@ static size_t format_local_part(struct smtp_span local, char *out)
 
 size_t smtp_mailbox_format(const struct smtp_mailbox *mailbox, char *out, size_t cap)
 {
-	char text[SMTP_MAILBOX_TEXT_MAX + 1];
+	char text[SMTP_MAILBOX_TEXT_MAX];
 	struct smtp_span domain = smtp_span_of(mailbox->domain);
 	size_t n = 0;
 

@@ -79,6 +79,7 @@ static const struct {
 	{ "hyphen first", "-A=x", SMTP_ESYNTAX, NULL },
 	{ "bad keyword", "A_B=x", SMTP_ESYNTAX, NULL },
 	{ "twice", "A=1 B=1 a=2", SMTP_ESYNTAX, NULL },
+	{ "the second one twice", "A B b", SMTP_ESYNTAX, NULL },
 	{ "tab", "A=1\tB=1", SMTP_ESYNTAX, NULL },
 	{ "control in value", "A=\001", SMTP_ESYNTAX, NULL },
 	{ "eight-bit value", "A=\303\244", SMTP_ESYNTAX, NULL },

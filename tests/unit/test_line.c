@@ -21,6 +21,8 @@ static const struct {
 	{ "bare CR", "A\rB\r\n", "A\rB|" },
 	{ "CR CRLF", "A\r\r\n", "A\r|" },
 	{ "LF first", "\nA\r\n", "\nA|" },
+	{ "LF behind a line", "A\r\n\nB\r\n", "A|\nB|" },
+	{ "LF behind a long line", "1234567890\r\n\nB\r\n", "!\nB|" },
 	{ "LF only", "A\nB\nC\n", "" },
 	{ "at the bound", "12345678\r\n", "12345678|" },
 	{ "one over", "123456789\r\n", "!" },

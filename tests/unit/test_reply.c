@@ -96,6 +96,8 @@ static const struct {
 	{ "UTF-8 stays", 550, "5.1.1", "b\303\266b", true, "550 5.1.1 b\303\266b\r\n" },
 	{ "broken UTF-8", 550, "5.1.1", "b\303b\266\377", true, "550 5.1.1 b?b??\r\n" },
 	{ "C1 in UTF-8", 550, "5.1.1", "a\302\233b", true, "550 5.1.1 a??b\r\n" },
+	{ "smallest code", 200, NULL, "x", true, "200 x\r\n" },
+	{ "largest code", 599, NULL, "x", true, "599 x\r\n" },
 	{ "code too small", 199, NULL, "x", true, "" },
 	{ "code too large", 600, NULL, "x", true, "" },
 };
@@ -120,6 +122,18 @@ START_TEST(format_rows)
 		guarded_free(room, cap);
 	}
 	guarded_free(text, text_n);
+}
+END_TEST
+
+START_TEST(largest_enhanced_code)
+{
+	struct smtp_reply reply = smtp_reply_of(250, "2.0.0", "x");
+	char out[64];
+
+	reply.enhanced.subject = UINT16_MAX;
+	reply.enhanced.detail = UINT16_MAX;
+	ck_assert_uint_eq(smtp_reply_format(&reply, true, out, sizeof(out)), 21);
+	ck_assert(memcmp(out, "250 2.65535.65535 x\r\n", 21) == 0);
 }
 END_TEST
 
@@ -172,10 +186,11 @@ START_TEST(wrap_rows)
 			text[i] = wrapped[_i].unit[i % unit];
 		if (text[n - 1] == ' ')
 			n--;
-		reply.text = smtp_span_make(text, n);
+		reply.text = smtp_span_make(guarded(text, n), n);
 		written = smtp_reply_format(&reply, true, wire, sizeof(wire));
 		ck_assert_uint_gt(written, n);
-		check_wrapped(wire, written, reply.text, wrapped[_i].blanks);
+		check_wrapped(wire, written, smtp_span_make(text, n), wrapped[_i].blanks);
+		guarded_free((void *)(uintptr_t)reply.text.p, n);
 	}
 }
 END_TEST
@@ -358,6 +373,7 @@ int main(void)
 	tcase_add_loop_test(tc, code_rows, 0, ROWS(codes));
 	tcase_add_test(tc, reply_of);
 	tcase_add_loop_test(tc, format_rows, 0, ROWS(formats));
+	tcase_add_test(tc, largest_enhanced_code);
 	tcase_add_loop_test(tc, wrap_rows, 0, ROWS(wrapped));
 	tcase_add_loop_test(tc, parser_rows, 0, ROWS(replies));
 	tcase_add_test(tc, many_lines);
