@@ -42,9 +42,11 @@ struct smtp_client_options {
 SMTP_API void smtp_client_options_init(struct smtp_client_options *options);
 
 /** Connects and sets up the session: every address of the host in turn, greeting, EHLO, TLS, AUTH.
- *  smtp:// uses STARTTLS when offered without looking at the certificate; smtps:// and
- *  smtp+starttls:// require TLS and check it. @out is freed with smtp_client_free(), and is set on
- *  failure too unless memory ran out, so that problem() and last_reply() can be read.
+ *  smtp:// uses STARTTLS when offered, and goes on in clear when TLS does not work; it looks at the
+ *  certificate only when there is a user, whose password must not go to anybody. smtps:// and
+ *  smtp+starttls:// require TLS and check the certificate. Other schemes are SMTP_ENOTSUP. @out is freed
+ *  with smtp_client_free(), and is set on failure too unless memory ran out, so that problem() and
+ *  last_reply() can be read.
  *  SMTP_ERESOLVE, SMTP_ECONNECT, SMTP_ETLS, SMTP_EAUTH, SMTP_EREFUSED, SMTP_ETIMEDOUT, SMTP_EINVAL... */
 SMTP_API SMTP_MUST_USE int smtp_client_connect(struct smtp_client **out, const char *url,
 					       const struct smtp_client_options *options);
