@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: ISC */
-/* client_trace.c - shows the dialogue of a client session to its trace function: lines without CRLF and
- * without control octets. Secrets have been taken out before.
+/* client_trace.c - shows the dialogue of a client session to its trace function: lines without CRLF.
+ * Control octets (by the parser) and secrets have been taken out before.
  */
 #include "libsmtp/core/client_session_private.h"
 
 #include <string.h>
 
 #include "libsmtp/core/span.h"
-#include "libsmtp/core/syntax.h"
-
-static size_t copy_visible(char *out, size_t cap, struct smtp_span text)
-{
-	size_t n = text.n < cap ? text.n : cap;
-
-	for (size_t i = 0; i < n; i++)
-		out[i] = smtp_is(text.p[i], SMTP_CC_CONTROL) ? '?' : (char)text.p[i];
-	return n;
-}
 
 static size_t copy_number(char *out, unsigned number)
 {
@@ -71,7 +61,10 @@ void smtp_client_trace_reply(struct smtp_client_session *s, const struct smtp_re
 		struct smtp_span line = next_line(&rest);
 		size_t n = format_code(shown, reply, rest.n == 0);
 
-		n += copy_visible(shown + n, sizeof(shown) - n, line);
+		line = smtp_span_slice(line, 0, sizeof(shown) - n);
+		if (line.n > 0)
+			memcpy(shown + n, line.p, line.n);
+		n += line.n;
 		s->handler.trace(s, true, smtp_span_make(shown, n), s->user);
 	} while (rest.n > 0 && !smtp_client_is_over(s));
 }

@@ -43,7 +43,7 @@ static bool is_sendable(const struct smtp_path *path)
 	    !memchr(mailbox->domain, '\0', sizeof(mailbox->domain)))
 		return false;
 	n = format_path(path, text);
-	return smtp_path_parse(&read, smtp_span_make(text, n), 0, &used) == 0 && used == n &&
+	return smtp_path_parse(&read, smtp_span_make(text, n), 0, &used) == 0 &&
 	       strcmp(read.mailbox.local_part, mailbox->local_part) == 0 &&
 	       strcmp(read.mailbox.domain, mailbox->domain) == 0;
 }
@@ -232,8 +232,6 @@ void smtp_client_rcpt_reply(struct smtp_client_session *s, size_t index,
 {
 	const struct smtp_reply none = { 0 };
 
-	if (s->txn.outcome.known)
-		return;
 	if (smtp_reply_is_positive(reply))
 		s->txn.accepted++;
 	else if (!is_refusal(reply))

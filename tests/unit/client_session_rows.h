@@ -188,6 +188,10 @@ static const struct row rows[] = {
 	{ "AUTH offered before TLS only", { .tls = SMTP_CLIENT_TLS_REQUIRED, JOE },
 	  HELLO "S: 250-hi\nS: 250-AUTH PLAIN\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nTLS\n"
 	  "C: EHLO me.example\nS: 250 hi\nC: QUIT\n", "failed -15 AUTH\n" },
+	{ "AUTH offered before TLS, then HELO", { .tls = SMTP_CLIENT_TLS_REQUIRED, JOE },
+	  HELLO "S: 250-hi\nS: 250-AUTH PLAIN\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nTLS\n"
+	  "C: EHLO me.example\nS: 502 no\nC: HELO me.example\nS: 250 hi\nC: QUIT\n",
+	  "failed -15 AUTH\n" },
 	{ "no mechanism in common", { .tls = SMTP_CLIENT_TLS_REQUIRED, JOE },
 	  STARTED "S: 250-hi\nS: 250 AUTH CRAM-MD5\nC: QUIT\n", "failed -15 AUTH\n" },
 	{ "chosen mechanism not offered",

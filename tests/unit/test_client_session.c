@@ -371,8 +371,12 @@ struct piece {
 	size_t n;
 };
 
+/* The server speaks when it has read all that the client says, so that running ahead shows. */
 static void flush_piece(struct play *p, struct piece *piece)
 {
+	if (piece->n > 0 && p->sent_n > 0)
+		ck_abort_msg("%s: client runs ahead: %.*s", p->name, (int)p->sent_n,
+			     (const char *)p->sent);
 	if (piece->n > 0)
 		feed(p, piece->octets, piece->n);
 	piece->n = 0;
@@ -712,7 +716,8 @@ START_TEST(many_recipients)
 	const uint8_t *at;
 
 	begin(&play, &row, 0, 0);
-	play_script(&play, PIPE_EHLO "C: MAIL FROM:<a@b.org>\nS: 250 ok\n");
+	play_script(&play, PIPE_EHLO "C: MAIL FROM:<a@b.org>\n");
+	feed(&play, (const uint8_t *)"250 ok\r\n", 8);
 	at = play.sent;
 	for (int i = 0; i < MANY; i++) {
 		snprintf(expected, sizeof(expected), "RCPT TO:<r%d@x.org>\r\n", i);
@@ -725,6 +730,52 @@ START_TEST(many_recipients)
 	}
 	ck_assert_mem_eq(at, "DATA\r\n", 6);
 	ck_assert_ptr_eq(at + 6, play.sent + play.sent_n);
+	smtp_client_session_free(play.session);
+}
+END_TEST
+
+/* After a refused MAIL the rest of the group stays at home. */
+START_TEST(refused_group_is_cut_short)
+{
+	const struct row row = { "cut", { .mails = 1, .recipients = 3000 }, NULL, NULL };
+	struct smtp_span out;
+
+	begin(&play, &row, 0, 0);
+	play_script(&play, HELLO);
+	(void)!smtp_client_session_feed(play.session, "250-a\r\n250 PIPELINING\r\n", 23, 0,
+					&(size_t){ 0 });
+	out = smtp_client_session_output(play.session, 0);
+	ck_assert_uint_lt(out.n, 17000);
+	memcpy(sent, out.p, play.sent_n = out.n);
+	smtp_client_session_sent(play.session, out.n, 0);
+	feed_piece(&play, (const uint8_t *)"550 no\r\n", 8);
+	pump(&play);
+	ck_assert_uint_eq(play.sent_n, out.n);
+	for (size_t i = 0; i < play.sent_n; i++) {
+		if (sent[i] != '\n' || i + 1 == play.sent_n)
+			continue;
+		MUST(!strstr(play.log, "done"));
+		feed_piece(&play, (const uint8_t *)"503 no\r\n", 8);
+	}
+	ck_assert_str_eq(play.log, "ready\nreply MAIL 550 no\ndone MAIL 550 no\n");
+	smtp_client_session_free(play.session);
+}
+END_TEST
+
+/* A command that has not left the output can't be answered. */
+START_TEST(answers_to_what_was_not_sent)
+{
+	const struct row row = { "unsent", { .mails = 1 }, NULL, NULL };
+	size_t taken;
+
+	begin(&play, &row, 0, 0);
+	play_script(&play, HELLO);
+	(void)!smtp_client_session_feed(play.session, "250-a\r\n250 PIPELINING\r\n", 23, 0, &taken);
+	(void)smtp_client_session_output(play.session, 0);
+	smtp_client_session_sent(play.session, strlen("MAIL FROM:<a@b.org>\r\nRCPT TO"), 0);
+	ck_assert_int_eq(smtp_client_session_feed(play.session, "250 a\r\n250 b\r\n", 14, 0, &taken),
+			 SMTP_EPROTO);
+	ck_assert_str_eq(play.log, "ready\nreply MAIL 250 a\nfailed -4 RCPT 250 b\n");
 	smtp_client_session_free(play.session);
 }
 END_TEST
@@ -928,6 +979,25 @@ START_TEST(raw_commands)
 }
 END_TEST
 
+START_TEST(raw_challenge)
+{
+	const struct row row = { "challenge", { .stay = true }, NULL, NULL };
+
+	begin(&play, &row, 0, 0);
+	play_script(&play, PLAIN_EHLO);
+	ck_assert_int_eq(smtp_client_session_command(play.session, smtp_span_of("AUTH PLAIN")), 0);
+	pump(&play);
+	play_script(&play, "C: AUTH PLAIN\nS: 334 \n");
+	ck_assert_int_eq(smtp_client_session_command(play.session, smtp_span_of("a\r\nb")),
+			 SMTP_EINVAL);
+	ck_assert_int_eq(smtp_client_session_command(play.session, smtp_span_of("=")), 0);
+	pump(&play);
+	play_script(&play, "C: =\nS: 501 no\n");
+	ck_assert_int_eq(smtp_client_session_command(play.session, smtp_span_of("=")), SMTP_EINVAL);
+	smtp_client_session_free(play.session);
+}
+END_TEST
+
 /* The driver's failures come with the step they belong to, and once. */
 START_TEST(driver_fails)
 {
@@ -1099,6 +1169,9 @@ int main(void)
 	tcase_add_test(calls, content_that_gets_stuck);
 	tcase_add_loop_test(calls, large_content, 0, 3);
 	tcase_add_test(calls, many_recipients);
+	tcase_add_test(calls, refused_group_is_cut_short);
+	tcase_add_test(calls, answers_to_what_was_not_sent);
+	tcase_add_test(calls, raw_challenge);
 	tcase_add_test(calls, options);
 	tcase_add_test(calls, long_password);
 	tcase_add_loop_test(calls, forward_path, 0, ROWS(forward_paths));
