@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: ISC */
+/* test_server_session_memory.c - the n-th allocation of a server session fails, for each n until a
+ * session gets by without: nothing leaks, every event comes once and in order, nothing is accepted
+ * that was refused. Left out under sanitizers, which bring a malloc of their own.
+ */
+#include <smtp/server_session.h>
+
+#include "tests/unit/testing.h"
+
+#if defined(__has_feature)
+#define HAS_FEATURE(name) __has_feature(name)
+#else
+#define HAS_FEATURE(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+	HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer) || \
+	HAS_FEATURE(memory_sanitizer) || !defined(__GLIBC__)
+int main(void)
+{
+	return EXIT_SUCCESS;
+}
+#else
+
+/* --- an allocator that fails once ------------------------------------------------------------- */
+
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t count, size_t n);
+void *__libc_realloc(void *p, size_t n);
+void __libc_free(void *p);
+
+static bool armed;
+static unsigned until_failure; /* 0: none any more */
+static bool failed;
+static long live;
+
+static bool fails(void)
+{
+	if (!armed || until_failure == 0 || --until_failure > 0)
+		return false;
+	failed = true;
+	return true;
+}
+
+static void *counted(void *p)
+{
+	if (armed && p)
+		live++;
+	return p;
+}
+
+void *malloc(size_t n)
+{
+	return fails() ? NULL : counted(__libc_malloc(n));
+}
+
+void *calloc(size_t count, size_t n)
+{
+	return fails() ? NULL : counted(__libc_calloc(count, n));
+}
+
+void *realloc(void *p, size_t n)
+{
+	if (fails())
+		return NULL;
+	return p ? __libc_realloc(p, n) : counted(__libc_malloc(n));
+}
+
+void free(void *p)
+{
+	if (armed && p)
+		live--;
+	__libc_free(p);
+}
+
+/* libcheck allocates too. */
+#define MUST(condition)                                                                            \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			abort();                                                                   \
+	} while (0)
+
+/* --- a session with all that allocates -------------------------------------------------------- */
+
+struct told {
+	bool in_transaction;
+	unsigned connects, disconnects, messages;
+};
+
+static enum smtp_verdict on_connect(struct smtp_server_session *s, void *user)
+{
+	struct told *told = user;
+
+	(void)s;
+	told->connects++;
+	return SMTP_ACCEPT;
+}
+
+static enum smtp_verdict on_helo(struct smtp_server_session *s, struct smtp_span name, bool extended,
+				 void *user)
+{
+	(void)s;
+	(void)name;
+	(void)extended;
+	(void)user;
+	return SMTP_PENDING;
+}
+
+static enum smtp_verdict on_auth(struct smtp_server_session *s,
+				 const struct smtp_auth_request *request, void *user)
+{
+	(void)request;
+	(void)user;
+	return smtp_server_session_set_account(s, "canonical") == 0 ? SMTP_PENDING : SMTP_ACCEPT;
+}
+
+static enum smtp_verdict on_mail(struct smtp_server_session *s,
+				 const struct smtp_mail_request *request, void *user)
+{
+	struct told *told = user;
+
+	(void)s;
+	(void)request;
+	told->in_transaction = true;
+	return SMTP_PENDING;
+}
+
+static enum smtp_verdict on_rcpt(struct smtp_server_session *s, const struct smtp_path *path,
+				 void *user)
+{
+	struct smtp_reply refusal = smtp_reply_of(550, "5.1.1", "no such user");
+
+	(void)user;
+	if (path->mailbox.local_part[0] != 'n')
+		return SMTP_ACCEPT;
+	MUST(smtp_server_session_reply(s, &refusal) == 0);
+	return SMTP_REPLIED;
+}
+
+static enum smtp_verdict on_content(struct smtp_server_session *s, struct smtp_span octets,
+				    void *user)
+{
+	(void)s;
+	(void)octets;
+	(void)user;
+	return SMTP_PENDING;
+}
+
+static enum smtp_verdict on_end(struct smtp_server_session *s, void *user)
+{
+	struct told *told = user;
+
+	(void)s;
+	told->in_transaction = false;
+	told->messages++;
+	return SMTP_ACCEPT;
+}
+
+static void on_reset(struct smtp_server_session *s, void *user)
+{
+	struct told *told = user;
+
+	(void)s;
+	MUST(told->in_transaction);
+	told->in_transaction = false;
+}
+
+static void on_disconnect(struct smtp_server_session *s, enum smtp_disconnect_reason reason,
+			  void *user)
+{
+	struct told *told = user;
+
+	(void)s;
+	(void)reason;
+	told->disconnects++;
+}
+
+static void on_trace(struct smtp_server_session *s, bool from_client, struct smtp_span line,
+		     void *user)
+{
+	(void)s;
+	(void)from_client;
+	(void)line;
+	(void)user;
+}
+
+static const struct smtp_server_session_handler handler = {
+	.size = sizeof(handler), .connect = on_connect, .helo = on_helo, .auth = on_auth,
+	.mail = on_mail, .rcpt = on_rcpt, .content = on_content, .end = on_end, .reset = on_reset,
+	.disconnect = on_disconnect, .trace = on_trace,
+};
+
+static void talk(struct smtp_server_session *s)
+{
+	static const char input[] =
+		"EHLO client.example.com\r\nAUTH LOGIN\r\nYWxpY2U=\r\nc2VjcmV0\r\n"
+		"MAIL FROM:<alice@example.com> AUTH=a+2Bb@c.example\r\nRCPT TO:<nobody@example.org>\r\n"
+		"RCPT TO:<bob@example.org>\r\nDATA\r\nx\r\n.\r\nMAIL FROM:<>\r\nSTARTTLS\r\n";
+	size_t i = 0;
+
+	while (i < sizeof(input) - 1 && !(smtp_server_session_wants(s) & SMTP_WANTS_CLOSE)) {
+		size_t taken;
+		int err = smtp_server_session_feed(s, input + i, 1, 0, &taken);
+
+		MUST(err == 0 || err == SMTP_ENOMEM);
+		i += taken;
+		while (smtp_server_session_wants(s) & SMTP_WANTS_VERDICT)
+			MUST(smtp_server_session_reply(s, NULL) == 0);
+		smtp_server_session_sent(s, smtp_server_session_output(s).n);
+	}
+	if (smtp_server_session_wants(s) == SMTP_WANTS_TLS)
+		(void)!smtp_server_session_tls_started(s, "TLSv1.3");
+}
+
+/* Returns whether an allocation failed on the way. */
+static bool run(unsigned nth)
+{
+	struct smtp_server_session_options options = SMTP_SERVER_SESSION_OPTIONS_INIT;
+	struct told told[2] = { { false, 0, 0, 0 }, { false, 0, 0, 0 } };
+	struct smtp_server_session *s = NULL;
+	int err;
+
+	options.hostname = "mx.example.org";
+	options.offer_starttls = options.auth_enabled = true;
+	options.auth_needs_tls = false;
+	until_failure = nth;
+	failed = false;
+	live = 0;
+	armed = true;
+	err = smtp_server_session_new(&s, &options, &handler, &told[0]);
+	if (!err)
+		err = smtp_server_session_use(s, &handler, &told[1]);
+	if (!err)
+		err = smtp_server_session_start(s, 0);
+	if (!err)
+		talk(s);
+	smtp_server_session_free(s);
+	armed = false;
+	ck_assert(err == 0 || (err == SMTP_ENOMEM && failed));
+	ck_assert_msg(live == 0, "n = %u: %ld blocks leak", nth, live);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_uint_eq(told[i].disconnects, told[0].connects);
+		ck_assert(!told[i].in_transaction);
+		ck_assert(failed || told[i].messages == 1);
+	}
+	return failed;
+}
+
+START_TEST(each_allocation_fails)
+{
+	unsigned n = 1;
+
+	while (run(n))
+		n++;
+	ck_assert_uint_gt(n, 15);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("server_session_memory");
+	TCase *tc = tcase_create("server_session_memory");
+
+	tcase_add_test(tc, each_allocation_fails);
+	suite_add_tcase(suite, tc);
+	return tests_run(suite);
+}
+#endif
