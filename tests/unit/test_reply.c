@@ -226,6 +226,8 @@ static const struct {
 	{ "large code", "650 a\r\n", "P" },
 	{ "letters", "abc\r\n", "P" },
 	{ "two digits", "25 a\r\n", "P" },
+	{ "letter within the code", "2x0 a\r\n", "P" },
+	{ "letter at the end of it", "25x a\r\n", "P" },
 	{ "four digits", "2500 a\r\n", "P" },
 	{ "text behind code", "250a\r\n", "P" },
 	{ "empty line", "\r\n", "P" },

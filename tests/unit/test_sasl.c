@@ -94,6 +94,28 @@ START_TEST(field_limit)
 }
 END_TEST
 
+/* Each of the three fields, one octet over. */
+START_TEST(format_limit)
+{
+	uint8_t text[SMTP_SASL_FIELD_MAX + 1];
+	struct smtp_span x = { text, 1 }, over = { text, sizeof(text) };
+	struct smtp_sasl_login logins[] = { { over, x, x }, { x, over, x }, { x, x, over } };
+	struct smtp_buf out;
+
+	memset(text, 'x', sizeof(text));
+	smtp_buf_init(&out, 8192);
+	for (size_t i = 0; i < 3; i++) {
+		struct smtp_span *fields[] = { &logins[i].authorization_id,
+					       &logins[i].authentication_id, &logins[i].password };
+
+		ck_assert_int_eq(smtp_sasl_plain_format(&out, &logins[i]), SMTP_ETOOLONG);
+		fields[i]->n--;
+		ck_assert_int_eq(smtp_sasl_plain_format(&out, &logins[i]), 0);
+	}
+	smtp_buf_release(&out);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("sasl");
@@ -102,6 +124,7 @@ int main(void)
 	tcase_add_loop_test(tc, plain_rows, 0, ROWS(rows));
 	tcase_add_loop_test(tc, format_rows, 0, ROWS(formats));
 	tcase_add_test(tc, field_limit);
+	tcase_add_test(tc, format_limit);
 	suite_add_tcase(suite, tc);
 	return tests_run(suite);
 }
