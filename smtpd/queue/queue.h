@@ -23,7 +23,7 @@ struct queue_options {
 };
 
 SMTP_MUST_USE int queue_new(struct queue **out, const struct queue_options *options);
-/** After the loop has ended. */
+/** After the loop has ended, before it is freed; what workers still have of it goes with the loop. */
 void queue_free(struct queue *);
 
 /* In the loop's thread: */
