@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Base64: strict, so each text that decodes is the only text of its octets; the message of PLAIN the
- * same.
+/* Base64: strict, so each text that decodes is the only text of its octets; the message of PLAIN
+ * the same.
  */
 #include "fuzz/fuzz.h"
 

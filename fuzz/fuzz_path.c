@@ -33,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (smtp_path_parse(&path, input, flags, &used) == 0) {
 		need(used >= 2 && used <= input.n && input.p[used - 1] == '>');
-		need(smtp_path_parse(&other, smtp_span_slice(input, 0, used - 1), flags, &unused) != 0);
+		need(smtp_path_parse(&other, smtp_span_slice(input, 0, used - 1), flags,
+				     &unused) != 0);
 		need(smtp_path_is_null(&path) == (used == 2));
 		check_mailbox(&path.mailbox, flags);
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Replies: the same however they arrive; what is read is harmless, is written within the bounds of a
- * line, and reads back as the same.
+/* Replies: the same however they arrive; what is read is harmless, is written within the bounds of
+ * a line, and reads back as the same.
  */
 #include "fuzz/fuzz.h"
 
@@ -68,8 +68,9 @@ static void keep(struct smtp_buf *out, const struct smtp_reply *reply)
 
 	need(reply->text.n <= SMTP_REPLY_OCTETS_MAX && smtp_utf8_is_valid(reply->text));
 	need(smtp_buf_append_uint(out, reply->code) == 0);
-	need(smtp_buf_append_uint(out, reply->enhanced.class_ * 1000000u +
-				       reply->enhanced.subject * 1000u + reply->enhanced.detail) == 0);
+	need(smtp_buf_append_uint(out, reply->enhanced.class_) == 0);
+	need(smtp_buf_append_uint(out, reply->enhanced.subject) == 0);
+	need(smtp_buf_append_uint(out, reply->enhanced.detail) == 0);
 	need(smtp_buf_append_span(out, reply->text) == 0);
 	check_reply(reply);
 	smtp_extensions_parse(&extensions, reply->text);
@@ -87,7 +88,8 @@ static void read_all(struct smtp_buf *out, struct smtp_span input, uint8_t pace)
 		size_t taken, n = next_piece(at, input.n - at, pace);
 
 		result = smtp_reply_parser_feed(&rp, smtp_span_slice(input, at, n), &taken, &reply);
-		need(taken <= n && (result != 0 || taken == n) && rp.text.cap <= SMTP_REPLY_OCTETS_MAX);
+		need(taken <= n && (result != 0 || taken == n));
+		need(rp.text.cap <= SMTP_REPLY_OCTETS_MAX);
 		if (result == 1)
 			keep(out, &reply);
 		else if (result < 0)

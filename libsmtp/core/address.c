@@ -11,7 +11,7 @@
 
 enum { LABEL_MAX = 63, IPV4_PARTS = 4, IPV6_GROUPS = 8 };
 
-/* --- Domain = sub-domain *("." sub-domain); sub-domain = Let-dig [Ldh-str] --------------------- */
+/* --- Domain = sub-domain *("." sub-domain); sub-domain = Let-dig [Ldh-str] -------------------- */
 
 static int read_label(struct smtp_reader *rd, unsigned let_dig)
 {
@@ -49,7 +49,7 @@ bool smtp_domain_is_valid(struct smtp_span text)
 	return read_domain(&rd, 0, &domain) == 0 && smtp_rd_end(&rd);
 }
 
-/* --- address-literal = "[" ( IPv4-address-literal / IPv6-address-literal ) "]" ----------------- */
+/* --- address-literal = "[" ( IPv4-address-literal / IPv6-address-literal ) "]" ---------------- */
 
 /* Snum, without the leading zeros that some take for octal. */
 static bool read_snum(struct smtp_reader *rd)
@@ -134,7 +134,7 @@ static int read_address_literal(struct smtp_reader *rd, struct smtp_span *litera
 	return 0;
 }
 
-/* --- Local-part = Dot-string / Quoted-string --------------------------------------------------- */
+/* --- Local-part = Dot-string / Quoted-string -------------------------------------------------- */
 
 static int append_local(struct smtp_mailbox *out, size_t *n, struct smtp_span run)
 {
@@ -207,7 +207,7 @@ static int read_local_part(struct smtp_reader *rd, unsigned flags, struct smtp_m
 	return smtp_utf8_is_valid(smtp_span_of(out->local_part)) ? 0 : SMTP_ESYNTAX;
 }
 
-/* --- Mailbox = Local-part "@" ( Domain / address-literal ) ------------------------------------- */
+/* --- Mailbox = Local-part "@" ( Domain / address-literal ) ------------------------------------ */
 
 static int read_mailbox(struct smtp_reader *rd, unsigned flags, struct smtp_mailbox *out)
 {
@@ -304,7 +304,7 @@ bool smtp_path_is_bare_postmaster(const struct smtp_path *path)
 	       smtp_span_is(smtp_span_of(path->mailbox.local_part), "postmaster");
 }
 
-/* --- text -------------------------------------------------------------------------------------- */
+/* --- text ------------------------------------------------------------------------------------- */
 
 static bool is_dot_string(struct smtp_span text)
 {

@@ -17,11 +17,11 @@ enum decoder_state {
 
 static const uint8_t crlf[] = { '\r', '\n' };
 
-/* --- a CR or LF, eight octets at a time -------------------------------------------------------- */
+/* --- a CR or LF, eight octets at a time ------------------------------------------------------- */
 
 #define EACH_OCTET(c) (UINT64_C(0x0101010101010101) * (c))
 
-/* High bits mark the octets of `word` that equal `c`; above the lowest mark there may be false ones. */
+/* High bits mark the octets of `word` that equal `c`; above the lowest mark some may be false. */
 static inline uint64_t mark(uint64_t word, uint8_t c)
 {
 	uint64_t x = word ^ EACH_OCTET(c);
@@ -45,7 +45,7 @@ static size_t find_newline(const uint8_t *p, size_t at, size_t n)
 	return at;
 }
 
-/* --- decoder ----------------------------------------------------------------------------------- */
+/* --- decoder ---------------------------------------------------------------------------------- */
 
 /* One call of feed: the run of content is in.p[from] to in.p[at]. */
 struct run {
@@ -203,7 +203,7 @@ enum smtp_data_result smtp_data_decoder_feed(struct smtp_data_decoder *dd, struc
 	return SMTP_DATA_MORE;
 }
 
-/* --- encoder ----------------------------------------------------------------------------------- */
+/* --- encoder ---------------------------------------------------------------------------------- */
 
 void smtp_data_encoder_init(struct smtp_data_encoder *de)
 {

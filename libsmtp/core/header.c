@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* header.c - walks the header section field by field. It cuts at line ends that no blank follows; it
+/* header.c - walks the header section field by field. It cuts at line ends that no blank follows,
  * decodes nothing and judges no value.
  */
 #include "libsmtp/core/header.h"

@@ -27,8 +27,8 @@ static bool read_number(struct smtp_reader *rd, uint16_t *out)
 	return true;
 }
 
-/* status-code = ("2" / "4" / "5") "." 1*3DIGIT "." 1*3DIGIT (RFC 3463, 2); a blank or the end of the
- * line has to follow, so that an IPv4 address at the head of a text is not taken for one. */
+/* status-code = ("2" / "4" / "5") "." 1*3DIGIT "." 1*3DIGIT (RFC 3463, 2); a blank or the end of
+ * the line has to follow, so that an IPv4 address at the head of a text is not taken for one. */
 int smtp_enhanced_code_parse(struct smtp_enhanced_code *out, struct smtp_span text, size_t *used)
 {
 	struct smtp_enhanced_code enhanced;
@@ -77,7 +77,7 @@ bool smtp_reply_is_permanent(const struct smtp_reply *reply)
 	return reply->code / 100 == 5;
 }
 
-/* --- wire text --------------------------------------------------------------------------------- */
+/* --- wire text -------------------------------------------------------------------------------- */
 
 static size_t put_number(char *out, unsigned number)
 {
@@ -133,7 +133,7 @@ struct wire {
 
 static bool put_line(struct wire *out, struct smtp_span prefix, struct smtp_span text)
 {
-	/* Neither the blank behind an enhanced code nor that behind the code stands at a line end. */
+	/* The blank behind an enhanced code does not stand at a line end. */
 	size_t head = text.n == 0 && prefix.n > 4 ? prefix.n - 1 : prefix.n;
 
 	if (out->cap - out->n < head + text.n + 2)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* reply_parser.c - reads replies of a server octet by octet, keeps a bounded and harmless text. What
- * a reply means for the session is decided elsewhere.
+/* reply_parser.c - reads replies of a server octet by octet, keeps a bounded and harmless text.
+ * What a reply means for the session is decided elsewhere.
  */
 #include "libsmtp/core/reply_parser.h"
 
@@ -31,8 +31,8 @@ static void begin_reply(struct smtp_reply_parser *rp)
 	smtp_buf_clear(&rp->text);
 }
 
-/* The octet behind the code: "-", a blank, or the end of the line. Returns octets taken: a line end is
- * left to read_text(). */
+/* The octet behind the code: "-", a blank, or the end of the line. Returns octets taken: a line end
+ * is left to read_text(). */
 static int read_separator(struct smtp_reply_parser *rp, uint8_t c)
 {
 	bool bare = c == '\r' || c == '\n';

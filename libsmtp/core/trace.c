@@ -9,7 +9,7 @@
 #include "libsmtp/core/span.h"
 #include "libsmtp/core/syntax.h"
 
-/* --- date-time of RFC 5322, 3.3 ---------------------------------------------------------------- */
+/* --- date-time of RFC 5322, 3.3 --------------------------------------------------------------- */
 
 enum { DAY_S = 86400 };
 
@@ -71,7 +71,7 @@ size_t smtp_date_format(int64_t time_s, char out[SMTP_DATE_MAX])
 	return (size_t)(p - out) - 1;
 }
 
-/* --- Received ---------------------------------------------------------------------------------- */
+/* --- Received --------------------------------------------------------------------------------- */
 
 /* Text in its place: what is neither of the classes nor of `others` becomes '?', so that it can end
  * neither an atom, a comment, nor a line. */

@@ -36,7 +36,7 @@ static const struct scheme *read_scheme(struct smtp_reader *rd)
 	return NULL;
 }
 
-/* --- userinfo "@" ------------------------------------------------------------------------------ */
+/* --- userinfo "@" ----------------------------------------------------------------------------- */
 
 static int hex_value(int c)
 {
@@ -78,7 +78,7 @@ static int read_user(struct smtp_url *url, struct smtp_span text, const char **p
 		int c = read_user_octet(&rd);
 
 		if (c < 0 || smtp_is((uint8_t)c, SMTP_CC_CONTROL))
-			return fault(problem, "the user has an octet that must be escaped, or a bad escape");
+			return fault(problem, "the user has a bad escape, or needs one");
 		if (n == SMTP_URL_USER_MAX)
 			return fault(problem, "the user is too long");
 		url->user[n++] = (char)c;
@@ -106,7 +106,7 @@ static int take_user(struct smtp_url *url, struct smtp_reader *rd, const char **
 	return err;
 }
 
-/* --- host [ ":" port ] ------------------------------------------------------------------------- */
+/* --- host [ ":" port ] ------------------------------------------------------------------------ */
 
 /* "[" IPv6 "]", checked as the address literal that it would be in a mailbox. */
 static int take_ipv6(struct smtp_url *url, struct smtp_reader *rd, const char **problem)

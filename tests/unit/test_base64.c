@@ -32,8 +32,9 @@ START_TEST(vector_rows)
 END_TEST
 
 static const char *const refused[] = {
-	"Z", "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "=", "==", "===", "====", "=Zg=", "Z===", "Zg==Zg==",
-	"Zm 9v", " Zm9v", "Zm9v ", "Zm9v\r\n", "Zm-_", "Zm9\303", "Z=g=", "Zm9v=", "Zm9v====", "*",
+	"Z", "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "=", "==", "===", "====", "=Zg=", "Z===",
+	"Zg==Zg==", "Zm 9v", " Zm9v", "Zm9v ", "Zm9v\r\n",
+	"Zm-_", "Zm9\303", "Z=g=", "Zm9v=", "Zm9v====", "*",
 };
 
 START_TEST(refused_rows)

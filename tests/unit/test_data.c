@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The content of DATA: every short sequence of the octets that matter, cut at every position, against
- * a decoder written in the plainest way; the encoder against its rules.
+/* The content of DATA: every short sequence of the octets that matter, cut at every position,
+ * against a decoder written in the plainest way; the encoder against its rules.
  */
 #include "libsmtp/core/data.h"
 #include "libsmtp/core/span.h"
@@ -32,9 +32,9 @@ static void put(struct outcome *o, const void *p, size_t n)
 	o->n += n;
 }
 
-/* --- the reference: whole input at hand, looked at line by line -------------------------------- */
+/* --- the reference: whole input at hand, looked at line by line ------------------------------- */
 
-/* Length with its end of the line at `in`; *end gets the length of that end. 0: it is incomplete. */
+/* Length of the line at `in` with its end; *end gets the length of that. 0: it is incomplete. */
 static size_t next_line(const char *in, size_t n, bool repair, size_t *end)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -80,7 +80,7 @@ static struct outcome reference(const char *in, size_t n, bool repair)
 	return o; /* what is behind the last line end is not compared */
 }
 
-/* --- the decoder, fed in pieces ---------------------------------------------------------------- */
+/* --- the decoder, fed in pieces --------------------------------------------------------------- */
 
 static void decode_piece(struct smtp_data_decoder *dd, struct outcome *o, const void *p, size_t n)
 {
@@ -173,7 +173,7 @@ START_TEST(every_short_sequence)
 }
 END_TEST
 
-/* --- rows -------------------------------------------------------------------------------------- */
+/* --- rows ------------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *name, *in, *content;
@@ -315,7 +315,7 @@ START_TEST(long_lines)
 }
 END_TEST
 
-/* --- encoder ----------------------------------------------------------------------------------- */
+/* --- encoder ---------------------------------------------------------------------------------- */
 
 struct encoded {
 	uint8_t p[2 * ROOM];

@@ -30,7 +30,8 @@ static const struct {
 	{ "greeting is no keyword", "STARTTLS", 0, 0, 0 },
 	{ "all", "x.org hello\nPIPELINING\nSIZE 1000\n8BITMIME\nSTARTTLS\nAUTH PLAIN LOGIN\n"
 		 "ENHANCEDSTATUSCODES\nCHUNKING\nDSN\nSMTPUTF8", 0x1ff, 1000, PLAIN | LOGIN },
-	{ "any case", "x\npipelining\nStartTls\nauth plain", PIPELINING | STARTTLS | AUTH, 0, PLAIN },
+	{ "any case", "x\npipelining\nStartTls\nauth plain",
+	  PIPELINING | STARTTLS | AUTH, 0, PLAIN },
 	{ "size without number", "x\nSIZE", SIZE, 0, 0 },
 	{ "size zero", "x\nSIZE 0", SIZE, 0, 0 },
 	{ "size overflows", "x\nSIZE 99999999999999999999", SIZE, 0, 0 },

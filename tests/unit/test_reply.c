@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Replies: enhanced codes, wire text (wrapped, harmless), and the reader of replies however the input
- * is cut.
+/* Replies: enhanced codes, wire text (wrapped, harmless), and the reader of replies however the
+ * input is cut.
  */
 #include <smtp/reply.h>
 
@@ -10,7 +10,7 @@
 
 #include "tests/unit/testing.h"
 
-/* --- enhanced codes ---------------------------------------------------------------------------- */
+/* --- enhanced codes --------------------------------------------------------------------------- */
 
 static const struct {
 	const char *in;
@@ -70,7 +70,7 @@ START_TEST(reply_of)
 }
 END_TEST
 
-/* --- wire text --------------------------------------------------------------------------------- */
+/* --- wire text -------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *name;
@@ -195,7 +195,7 @@ START_TEST(wrap_rows)
 }
 END_TEST
 
-/* --- reader ------------------------------------------------------------------------------------ */
+/* --- reader ----------------------------------------------------------------------------------- */
 
 /* A reply comes out as "code class.subject.detail [text]"; "P" stands for SMTP_EPROTO. */
 static const struct {
@@ -207,7 +207,8 @@ static const struct {
 	{ "class does not fit", "250 5.1.0 ok\r\n", "250 0.0.0 [5.1.0 ok]" },
 	{ "lines", "250-a\r\n250-b\r\n250 c\r\n", "250 0.0.0 [a\nb\nc]" },
 	{ "enhanced lines", "550-5.1.1 a\r\n550 5.1.1 b\r\n", "550 5.1.1 [a\nb]" },
-	{ "the first code counts", "550-a\r\n550-5.1.1 b\r\n550 5.7.1 c\r\n", "550 5.1.1 [a\nb\nc]" },
+	{ "the first code counts", "550-a\r\n550-5.1.1 b\r\n550 5.7.1 c\r\n",
+	  "550 5.1.1 [a\nb\nc]" },
 	{ "code alone", "250\r\n", "250 0.0.0 []" },
 	{ "code and blank", "250 \r\n", "250 0.0.0 []" },
 	{ "code alone at the end", "250-a\r\n250\r\n", "250 0.0.0 [a\n]" },
@@ -315,7 +316,7 @@ START_TEST(parser_rows)
 }
 END_TEST
 
-/* --- bounds of the reader ---------------------------------------------------------------------- */
+/* --- bounds of the reader --------------------------------------------------------------------- */
 
 /* Feeds `line` `count` times, then `last`. */
 static int feed_many(struct smtp_reply_parser *rp, const char *line, size_t count, const char *last,
@@ -362,7 +363,8 @@ START_TEST(long_line)
 	ck_assert_int_eq(feed_many(&rp, "250 c\r\n", 1, "", &reply), 1);
 	ck_assert(smtp_span_is(reply.text, "c"));
 	ck_assert_int_eq(smtp_reply_parser_feed(&rp, smtp_span_of("250-"), &taken, &reply), 0);
-	ck_assert_int_eq(feed_many(&rp, "0123456789", 500000, "\r\n250 b\r\n", &reply), SMTP_EPROTO);
+	ck_assert_int_eq(feed_many(&rp, "0123456789", 500000, "\r\n250 b\r\n", &reply),
+			 SMTP_EPROTO);
 	smtp_reply_parser_release(&rp);
 }
 END_TEST

@@ -60,8 +60,8 @@ static const struct {
 	  { (const uint8_t *)"\0s", 2 }, 64, SMTP_EINVAL },
 	{ "no authentication", { NULL, 0 }, { NULL, 0 }, { (const uint8_t *)"s", 1 }, 64,
 	  SMTP_EINVAL },
-	{ "no room at all", { NULL, 0 }, { (const uint8_t *)"b", 1 }, { (const uint8_t *)"s", 1 }, 1,
-	  SMTP_ETOOLONG },
+	{ "no room at all", { NULL, 0 }, { (const uint8_t *)"b", 1 }, { (const uint8_t *)"s", 1 },
+	  1, SMTP_ETOOLONG },
 	{ "no room for the password", { NULL, 0 }, { (const uint8_t *)"b", 1 },
 	  { (const uint8_t *)"secret", 6 }, 5, SMTP_ETOOLONG },
 };

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* Spans, the reader over them, the character classes against their definitions in the RFCs, UTF-8. */
+/* Spans, the reader over them, the character classes against their definitions in the RFCs,
+ * UTF-8.
+ */
 #include "libsmtp/core/span.h"
 #include "libsmtp/core/syntax.h"
 
@@ -56,7 +58,8 @@ static const struct {
 	uint64_t value;
 } numbers[] = {
 	{ "0", 0, 0 }, { "007", 0, 7 }, { "18446744073709551615", 0, UINT64_MAX },
-	{ "18446744073709551616", SMTP_ETOOLONG, 0 }, { "99999999999999999999999", SMTP_ETOOLONG, 0 },
+	{ "18446744073709551616", SMTP_ETOOLONG, 0 },
+	{ "99999999999999999999999", SMTP_ETOOLONG, 0 },
 	{ "", SMTP_ESYNTAX, 0 }, { "-1", SMTP_ESYNTAX, 0 }, { "+1", SMTP_ESYNTAX, 0 },
 	{ " 1", SMTP_ESYNTAX, 0 }, { "1 ", SMTP_ESYNTAX, 0 }, { "1a", SMTP_ESYNTAX, 0 },
 	{ "99999999999999999999999x", SMTP_ESYNTAX, 0 },
@@ -100,7 +103,7 @@ START_TEST(reader)
 }
 END_TEST
 
-/* --- classes: inclusive ranges, as the RFCs write them ----------------------------------------- */
+/* --- classes: inclusive ranges, as the RFCs write them ---------------------------------------- */
 
 static const struct {
 	unsigned mask;
@@ -153,7 +156,7 @@ START_TEST(has_and_all)
 }
 END_TEST
 
-/* --- UTF-8 ------------------------------------------------------------------------------------- */
+/* --- UTF-8 ------------------------------------------------------------------------------------ */
 
 /* Encodes a code point without asking whether it may be encoded. */
 static size_t encode(uint32_t point, size_t n, uint8_t *out)

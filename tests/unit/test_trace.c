@@ -62,14 +62,16 @@ static const struct {
 	{ "full",
 	  { "mail.example.org", "192.0.2.1", "mx.example.com", "ESMTPS", "4XyZ", &bob,
 	    "TLSv1.3 TLS_AES_256_GCM_SHA384", 1795176000 },
-	  "Received: from mail.example.org ([192.0.2.1])\r\n\tby mx.example.com with ESMTPS id 4XyZ\r\n"
+	  "Received: from mail.example.org ([192.0.2.1])\r\n"
+	  "\tby mx.example.com with ESMTPS id 4XyZ\r\n"
 	  "\t(TLSv1.3 TLS_AES_256_GCM_SHA384)\r\n\tfor <bob@x.org>" TAIL },
 	{ "several recipients",
 	  { "a.org", "2001:db8::1", "b.org", "ESMTP", "4XyZ", NULL, NULL, 1795176000 },
 	  "Received: from a.org ([IPv6:2001:db8::1])\r\n\tby b.org with ESMTP id 4XyZ" TAIL },
 	{ "literal as name",
 	  { "[IPv6:2001:db8::1]", "2001:db8::1", "b.org", "SMTP", "1", NULL, NULL, 1795176000 },
-	  "Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n\tby b.org with SMTP id 1" TAIL },
+	  "Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n"
+	  "\tby b.org with SMTP id 1" TAIL },
 	{ "local", { "a.org", NULL, "b.org", "ESMTP", "1", NULL, NULL, 1795176000 },
 	  "Received: from a.org\r\n\tby b.org with ESMTP id 1" TAIL },
 	{ "no name", { "", "192.0.2.1", "b.org", "ESMTP", "1", NULL, NULL, 1795176000 },
