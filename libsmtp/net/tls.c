@@ -196,24 +196,32 @@ static int load_certificate(SSL_CTX *ssl, const char *file, char problem[SMTP_TL
 	return SMTP_ETLS;
 }
 
-static const char *key_problem(const char *passphrase)
+/* OpenSSL's own reasons do not tell these apart: looks at what kind of key the file holds. */
+static const char *key_problem(BIO *bio, const char *passphrase)
 {
-	bool has_pem = true;
-	bool asked = false;
-	unsigned long code;
+	bool found = false;
+	bool encrypted = false;
+	char *name;
+	char *header;
+	unsigned char *octets;
+	long n;
 
-	while ((code = ERR_get_error()) != 0) {
-		if (ERR_GET_LIB(code) != ERR_LIB_PEM)
-			continue;
-		has_pem &= ERR_GET_REASON(code) != PEM_R_NO_START_LINE;
-		asked |= ERR_GET_REASON(code) == PEM_R_BAD_PASSWORD_READ;
+	ERR_clear_error();
+	if (BIO_seek(bio, 0) < 0)
+		return "can't be read";
+	while (!found && PEM_read_bio(bio, &name, &header, &octets, &n) == 1) {
+		found = strstr(name, "PRIVATE KEY") != NULL;
+		encrypted = strstr(name, "ENCRYPTED") || strstr(header, "ENCRYPTED");
+		OPENSSL_free(name);
+		OPENSSL_free(header);
+		OPENSSL_clear_free(octets, (size_t)n);
 	}
-	if (passphrase)
-		return "can't be read: wrong passphrase, or damaged";
-	if (asked)
-		return "needs a passphrase";
-	return has_pem ? "can't be read: damaged, or it needs a passphrase" :
-			 "holds no PEM private key";
+	ERR_clear_error();
+	if (!found)
+		return "holds no PEM private key";
+	if (!encrypted)
+		return "is damaged";
+	return passphrase ? "wrong passphrase" : "needs a passphrase";
 }
 
 static int load_key(SSL_CTX *ssl, const char *file, const char *passphrase,
@@ -231,11 +239,11 @@ static int load_key(SSL_CTX *ssl, const char *file, const char *passphrase,
 		return err;
 	ERR_clear_error();
 	key = PEM_read_bio_PrivateKey(bio, NULL, passphrase_of, user.out);
+	if (!key)
+		say(problem, file, key_problem(bio, passphrase));
 	(void)BIO_free(bio);
-	if (!key) {
-		say(problem, file, key_problem(passphrase));
+	if (!key)
 		return SMTP_ETLS;
-	}
 	if (SSL_CTX_use_PrivateKey(ssl, key) != 1)
 		err = SMTP_ETLS;
 	EVP_PKEY_free(key);
