@@ -36,6 +36,7 @@ struct smtp_server_options {
 /** The same as SMTP_SERVER_OPTIONS_INIT, for C++. */
 SMTP_API void smtp_server_options_init(struct smtp_server_options *options);
 
+/** `options` NULL: the defaults. SMTP_EINVAL, SMTP_ENOMEM, SMTP_EIO. */
 SMTP_API SMTP_MUST_USE int smtp_server_new(struct smtp_server **out,
 					   const struct smtp_server_options *options);
 /** After run() has returned, or before it was called. NULL is fine. */
@@ -47,7 +48,8 @@ SMTP_API const char *smtp_server_problem(const struct smtp_server *);
 struct smtp_listener_options {
 	size_t size;
 	const char *address; /* "127.0.0.1:2525", "[::1]:25", "*:25" (both families); port 0 picks one */
-	const int *fds;      /* instead: sockets that listen already, spread over the loops; taken over */
+	/* Instead: sockets that listen already, spread over the loops; taken over on success. */
+	const int *fds;
 	size_t fd_count;
 	bool implicit_tls;              /* TLS before the greeting (RFC 8314) */
 	const char *certificate_file;   /* PEM; NULL: no TLS here */

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: ISC */
+/* server_internal.h - what the files of the server share. server.c: set-up and running.
+ * server_listen.c: listeners and their settings. server_conn.c: one connection and its session.
+ * server_answer.c: verdicts from other threads. server_limits.c: counts. server_shutdown.c: the end.
+ */
+#ifndef SMTP_NET_SERVER_INTERNAL_H
+#define SMTP_NET_SERVER_INTERNAL_H
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <smtp/server.h>
+#include <stdatomic.h>
+#include "libsmtp/net/conn.h"
+#include "libsmtp/net/listener.h"
+#include "libsmtp/net/loop.h"
+#include "libsmtp/net/server_private.h"
+#include "libsmtp/net/tls.h"
+
+enum {
+	SERVER_LOOPS_MAX = 64,
+	SERVER_USES_MAX = 15, /* a session has 16 handlers; one is the listener's */
+	SERVER_PROBLEM_MAX = 512,
+	SERVER_TRACE_ID_BYTES = 12
+};
+
+/* --- server_limits.c -------------------------------------------------------------------------- */
+
+/* Whom a connection counts for: an IPv4 address, an IPv6 /64, or nobody (unix sockets). */
+struct server_peer_key {
+	uint64_t prefix;
+	uint8_t family; /* 4, 6, or 0: not counted */
+};
+
+struct server_limits;
+
+enum server_admission { SERVER_ADMITTED, SERVER_FULL, SERVER_PEER_FULL };
+
+int server_limits_new(struct server_limits **out, const struct smtp_server_options *);
+void server_limits_free(struct server_limits *);
+struct server_peer_key server_peer_key_of(const struct smtp_socket_address *);
+/** Counts a connection in, unless it is refused. Any thread. */
+enum server_admission server_limits_enter(struct server_limits *, struct server_peer_key);
+void server_limits_leave(struct server_limits *, struct server_peer_key);
+
+/* --- server_listen.c -------------------------------------------------------------------------- */
+
+/* What new connections get; immutable and counted, replaced whole when something changes. */
+struct server_settings {
+	atomic_uint refs;
+	struct smtp_server_session_options session; /* hostname: ours */
+	char *hostname;
+	struct smtp_tls_context *tls; /* NULL: none */
+};
+
+struct server_listener {
+	struct smtp_server *server;
+	struct server_listener *next;
+	pthread_mutex_t lock;             /* held to exchange or to take `settings`, no longer */
+	struct server_settings *settings;
+	char *certificate_file;
+	char *key_file;
+	char *key_passphrase;
+	bool implicit_tls;
+	const struct smtp_server_session_handler *handler;
+	void *user;
+};
+
+/** The settings of now; given back with server_settings_unref(). Any thread. */
+struct server_settings *server_listener_settings(struct server_listener *);
+void server_settings_unref(struct server_settings *);
+void server_listeners_free(struct smtp_server *);
+
+/* --- the server ------------------------------------------------------------------------------- */
+
+struct server_conn;
+
+/* One accepting socket on one loop. */
+struct server_socket {
+	struct server_loop *loop;
+	struct server_listener *listener;
+	struct smtp_listener *accepting;
+	struct server_socket *next;
+};
+
+/* All of it belongs to the loop's thread but what says otherwise. */
+struct server_loop {
+	struct smtp_server *server;
+	struct smtp_loop *loop;
+	unsigned index;
+	struct server_socket *sockets;
+	struct server_conn **table; /* by id, chained */
+	size_t table_size;          /* a power of two */
+	size_t conn_count;
+	struct server_conn *conns;  /* all, in a list */
+	uint64_t last_id;
+	struct smtp_timer *deadline; /* of the shutdown */
+	bool stopping;
+	bool freed; /* calls that are still posted find nothing to do */
+	struct smtp_loop_call stop_call;
+	atomic_bool stop_posted; /* any thread */
+	pthread_t thread;
+	bool has_thread;
+	int result; /* of smtp_loop_run(), read after the thread has ended */
+};
+
+struct server_use {
+	const struct smtp_server_session_handler *handler;
+	void *user;
+};
+
+struct smtp_server {
+	struct smtp_server_options options;
+	unsigned loop_count;
+	struct server_loop *loops;
+	struct server_listener *listeners; /* in the order of listen(); set before run() */
+	struct server_use uses[SERVER_USES_MAX];
+	size_t use_count;
+	struct server_limits *limits;
+	atomic_uint sessions;
+	atomic_uint_least32_t stop_after_ms;
+	uint64_t id_seed; /* random, so that trace ids differ from run to run */
+	atomic_bool ran;
+	char problem[SERVER_PROBLEM_MAX];
+};
+
+/** Notes a line for smtp_server_problem(); returns `error`. */
+int server_fail(struct smtp_server *, int error, const char *where, const char *what);
+
+/* --- server_conn.c ---------------------------------------------------------------------------- */
+
+/** For smtp_listener_new(); `user` is the struct server_socket. */
+void server_conn_accepted(void *user, int fd, const struct smtp_socket_address *peer);
+struct server_conn *server_conn_find(struct server_loop *, uint64_t id);
+/** Gives the verdict a session waits for, and goes on with it. */
+void server_conn_answer(struct server_conn *, const struct smtp_reply *reply);
+/** The loop is stopping: ends the session, or lets it end its transaction. */
+void server_conn_stop(struct server_conn *);
+/** Ends it now, whatever it is at. */
+void server_conn_abort(struct server_conn *);
+struct server_conn *server_conn_next(const struct server_conn *);
+
+/* --- server_shutdown.c ------------------------------------------------------------------------ */
+
+/** The call of a shutdown, in the loop's thread. */
+void server_loop_on_stop(struct smtp_loop_call *);
+void server_loop_close_sockets(struct server_loop *);
+/** The loop ends when it is stopping and has no connection any more. */
+void server_loop_check_end(struct server_loop *);
+
+#endif

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: ISC */
+/* Listeners of a server: what each one was told, the settings its new connections get, and changes of
+ * those while the server runs. Accepting itself is listener.c.
+ */
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "libsmtp/net/server_internal.h"
+
+/* --- settings --------------------------------------------------------------------------------- */
+
+/* Whether a session would take these options; how a struct of another size is read is its matter. */
+static int check_session_options(const struct smtp_server_session_options *options)
+{
+	struct smtp_server_session *session;
+	int err = smtp_server_session_new(&session, options, NULL, NULL);
+
+	if (!err)
+		smtp_server_session_free(session);
+	return err;
+}
+
+static int settings_new(struct server_settings **out, const struct server_listener *listener,
+			const struct smtp_server_session_options *options,
+			struct smtp_tls_context *tls)
+{
+	struct server_settings *settings;
+	int err = check_session_options(options);
+
+	if (err)
+		return err;
+	settings = calloc(1, sizeof *settings);
+	if (!settings)
+		return SMTP_ENOMEM;
+	atomic_init(&settings->refs, 1);
+	smtp_server_session_options_init(&settings->session);
+	memcpy(&settings->session, options,
+	       options->size < sizeof settings->session ? options->size : sizeof settings->session);
+	settings->session.size = sizeof settings->session;
+	settings->session.offer_starttls = tls && !listener->implicit_tls;
+	settings->session.tls_active = listener->implicit_tls;
+	settings->tls = smtp_tls_context_ref(tls);
+	settings->hostname = strdup(options->hostname);
+	if (!settings->hostname) {
+		server_settings_unref(settings);
+		return SMTP_ENOMEM;
+	}
+	settings->session.hostname = settings->hostname;
+	*out = settings;
+	return 0;
+}
+
+void server_settings_unref(struct server_settings *settings)
+{
+	if (!settings ||
+	    atomic_fetch_sub_explicit(&settings->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	smtp_tls_context_unref(settings->tls);
+	free(settings->hostname);
+	free(settings);
+}
+
+struct server_settings *server_listener_settings(struct server_listener *listener)
+{
+	struct server_settings *settings;
+
+	(void)pthread_mutex_lock(&listener->lock);
+	settings = listener->settings;
+	(void)atomic_fetch_add_explicit(&settings->refs, 1, memory_order_relaxed);
+	(void)pthread_mutex_unlock(&listener->lock);
+	return settings;
+}
+
+static void exchange_settings(struct server_listener *listener, struct server_settings *settings)
+{
+	struct server_settings *old;
+
+	(void)pthread_mutex_lock(&listener->lock);
+	old = listener->settings;
+	listener->settings = settings;
+	(void)pthread_mutex_unlock(&listener->lock);
+	server_settings_unref(old);
+}
+
+int smtp_server_set_session_options(struct smtp_server *server, size_t index,
+				    const struct smtp_server_session_options *options)
+{
+	struct server_listener *listener = server->listeners;
+	struct server_settings *now;
+	struct server_settings *settings;
+	int err;
+
+	while (listener && index-- > 0)
+		listener = listener->next;
+	if (!listener)
+		return SMTP_EINVAL;
+	now = server_listener_settings(listener);
+	err = settings_new(&settings, listener, options, now->tls);
+	server_settings_unref(now);
+	if (!err)
+		exchange_settings(listener, settings);
+	return err;
+}
+
+/* --- certificates ----------------------------------------------------------------------------- */
+
+static int load_tls(struct server_listener *listener, struct smtp_tls_context **tls,
+		    char problem[SMTP_TLS_PROBLEM_MAX])
+{
+	*tls = NULL;
+	*problem = '\0';
+	if (!listener->certificate_file)
+		return 0;
+	return smtp_tls_server_context_new(tls, listener->certificate_file, listener->key_file,
+					   listener->key_passphrase, problem);
+}
+
+static int reload_one(struct server_listener *listener, struct server_settings **out,
+		      char problem[SMTP_TLS_PROBLEM_MAX])
+{
+	struct server_settings *now = server_listener_settings(listener);
+	struct smtp_tls_context *tls;
+	int err = load_tls(listener, &tls, problem);
+
+	if (!err)
+		err = settings_new(out, listener, &now->session, tls);
+	smtp_tls_context_unref(tls);
+	server_settings_unref(now);
+	return err;
+}
+
+/* All are made before the first one is used: it goes well for every listener or for none. */
+int smtp_server_reload_tls(struct smtp_server *server, char *problem, size_t cap)
+{
+	struct server_settings **made;
+	char why[SMTP_TLS_PROBLEM_MAX] = "";
+	size_t count = 0;
+	size_t n = 0;
+	int err = 0;
+
+	for (struct server_listener *l = server->listeners; l; l = l->next)
+		count++;
+	made = calloc(count + 1, sizeof(struct server_settings *));
+	if (!made)
+		err = SMTP_ENOMEM;
+	for (struct server_listener *l = server->listeners; l && !err; l = l->next) {
+		err = reload_one(l, &made[n], why);
+		n += err == 0;
+	}
+	if (!err) {
+		n = 0;
+		for (struct server_listener *l = server->listeners; l; l = l->next)
+			exchange_settings(l, made[n++]);
+	} else {
+		while (n > 0)
+			server_settings_unref(made[--n]);
+	}
+	free(made);
+	if (problem && cap > 0)
+		(void)snprintf(problem, cap, "%s", err && !*why ? smtp_error_str(err) : why);
+	return err;
+}
+
+/* --- setting up ------------------------------------------------------------------------------- */
+
+static void listener_free(struct server_listener *listener)
+{
+	if (!listener)
+		return;
+	if (listener->key_passphrase)
+		sodium_memzero(listener->key_passphrase, strlen(listener->key_passphrase));
+	free(listener->key_passphrase);
+	free(listener->certificate_file);
+	free(listener->key_file);
+	server_settings_unref(listener->settings);
+	(void)pthread_mutex_destroy(&listener->lock);
+	free(listener);
+}
+
+void server_listeners_free(struct smtp_server *server)
+{
+	while (server->listeners) {
+		struct server_listener *listener = server->listeners;
+
+		server->listeners = listener->next;
+		listener_free(listener);
+	}
+}
+
+static bool copy_text(char **out, const char *text)
+{
+	*out = text ? strdup(text) : NULL;
+	return !text || *out;
+}
+
+static int listener_new(struct server_listener **out, struct smtp_server *server,
+			const struct smtp_listener_options *options)
+{
+	struct server_listener *listener = calloc(1, sizeof *listener);
+
+	if (!listener)
+		return SMTP_ENOMEM;
+	if (pthread_mutex_init(&listener->lock, NULL) != 0) {
+		free(listener);
+		return SMTP_ENOMEM;
+	}
+	listener->server = server;
+	listener->implicit_tls = options->implicit_tls;
+	listener->handler = options->handler;
+	listener->user = options->user;
+	if (!copy_text(&listener->certificate_file, options->certificate_file) ||
+	    !copy_text(&listener->key_file, options->key_file) ||
+	    !copy_text(&listener->key_passphrase, options->key_passphrase)) {
+		listener_free(listener);
+		return SMTP_ENOMEM;
+	}
+	*out = listener;
+	return 0;
+}
+
+static int set_up(struct server_listener *listener,
+		  const struct smtp_server_session_options *session)
+{
+	struct smtp_server *server = listener->server;
+	char problem[SMTP_TLS_PROBLEM_MAX];
+	struct smtp_tls_context *tls;
+	int err = load_tls(listener, &tls, problem);
+
+	if (err)
+		return server_fail(server, err, "", problem);
+	if (listener->implicit_tls && !tls)
+		return server_fail(server, SMTP_EINVAL, "", "TLS from the start needs a certificate");
+	err = settings_new(&listener->settings, listener, session, tls);
+	smtp_tls_context_unref(tls);
+	if (err)
+		return server_fail(server, err, "options of the session",
+				   err == SMTP_EINVAL ? "no valid host name, or of another version" :
+							smtp_error_str(err));
+	return 0;
+}
+
+/* --- sockets ---------------------------------------------------------------------------------- */
+
+static int add_socket(struct server_loop *loop, struct server_listener *listener, int fd)
+{
+	struct server_socket *sock = calloc(1, sizeof *sock);
+	int err;
+
+	if (!sock)
+		return SMTP_ENOMEM;
+	sock->loop = loop;
+	sock->listener = listener;
+	err = smtp_listener_new(&sock->accepting, loop->loop, fd, server_conn_accepted, sock);
+	if (err) {
+		free(sock);
+		return err;
+	}
+	sock->next = loop->sockets;
+	loop->sockets = sock;
+	return 0;
+}
+
+/* Takes back what add_socket() did for this listener; the descriptors are closed. */
+static void remove_sockets(struct smtp_server *server, const struct server_listener *listener)
+{
+	for (unsigned i = 0; i < server->loop_count; i++) {
+		struct server_socket **place = &server->loops[i].sockets;
+
+		while (*place) {
+			struct server_socket *sock = *place;
+
+			if (sock->listener != listener) {
+				place = &sock->next;
+				continue;
+			}
+			*place = sock->next;
+			smtp_listener_free(sock->accepting);
+			free(sock);
+		}
+	}
+}
+
+/* One socket for each loop, or one for all of them when there are fewer. */
+static int spread(struct server_listener *listener, const int *fds, size_t count)
+{
+	struct smtp_server *server = listener->server;
+	size_t rounds = count < server->loop_count ? server->loop_count : 1;
+	int err = 0;
+
+	for (size_t i = 0; i < count * rounds && !err; i++) {
+		size_t loop = rounds > 1 ? i / count : i % server->loop_count;
+		/* A copy: on failure all of them are closed and the caller still has his. */
+		int fd = fcntl(fds[i % count], F_DUPFD_CLOEXEC, 3);
+
+		if (fd < 0)
+			return SMTP_EIO;
+		err = add_socket(&server->loops[loop], listener, fd);
+		if (err)
+			(void)close(fd);
+	}
+	return err;
+}
+
+static int check_fds(const struct smtp_listener_options *options)
+{
+	for (size_t i = 0; i < options->fd_count; i++) {
+		int listens = 0;
+		socklen_t n = sizeof listens;
+		int flags = fcntl(options->fds[i], F_GETFL);
+
+		if (getsockopt(options->fds[i], SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) != 0 ||
+		    !listens || flags < 0 ||
+		    fcntl(options->fds[i], F_SETFL, flags | O_NONBLOCK) != 0)
+			return SMTP_EINVAL;
+	}
+	return 0;
+}
+
+static void close_all(const int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		(void)close(fds[i]);
+}
+
+static int attach_fds(struct server_listener *listener, const struct smtp_listener_options *options,
+		      uint16_t *port)
+{
+	struct smtp_socket_address bound = { .length = sizeof bound.u };
+	int err = check_fds(options);
+
+	if (err)
+		return server_fail(listener->server, err, "", "a descriptor that does not listen");
+	if (port) {
+		*port = 0; /* unix sockets have none */
+		if (getsockname(options->fds[0], &bound.u.any, &bound.length) == 0 &&
+		    (bound.u.any.sa_family == AF_INET || bound.u.any.sa_family == AF_INET6))
+			*port = ntohs(bound.u.in.sin_port); /* at the same place in both */
+	}
+	err = spread(listener, options->fds, options->fd_count);
+	if (err)
+		return server_fail(listener->server, err, "", smtp_error_str(err));
+	close_all(options->fds, options->fd_count);
+	return 0;
+}
+
+static int attach_address(struct server_listener *listener, const char *address, uint16_t *port)
+{
+	struct smtp_server *server = listener->server;
+	char problem[SMTP_LISTENER_PROBLEM_MAX];
+	int fds[2 * SERVER_LOOPS_MAX];
+	size_t count = sizeof fds / sizeof *fds;
+	int err = smtp_listener_open(address, server->loop_count, fds, &count, port, problem);
+
+	if (err)
+		return server_fail(server, err, "", problem);
+	err = spread(listener, fds, count);
+	close_all(fds, count);
+	return err ? server_fail(server, err, address, smtp_error_str(err)) : 0;
+}
+
+int smtp_server_listen(struct smtp_server *server, const struct smtp_listener_options *options,
+		       uint16_t *port)
+{
+	struct server_listener **last = &server->listeners;
+	struct server_listener *listener;
+	int err;
+
+	if (atomic_load(&server->ran))
+		return server_fail(server, SMTP_ESTATE, "", "the server runs already");
+	if (options->size != sizeof *options || (!options->address && options->fd_count == 0))
+		return server_fail(server, SMTP_EINVAL, "", "no address to listen on");
+	err = listener_new(&listener, server, options);
+	if (err)
+		return server_fail(server, err, "", smtp_error_str(err));
+	err = set_up(listener, &options->session);
+	if (!err)
+		err = options->fd_count > 0 ? attach_fds(listener, options, port) :
+					      attach_address(listener, options->address, port);
+	if (err) {
+		remove_sockets(server, listener);
+		listener_free(listener);
+		return err;
+	}
+	while (*last)
+		last = &(*last)->next;
+	*last = listener;
+	return 0;
+}
