@@ -44,12 +44,14 @@ static size_t on_received(void *user, const uint8_t *octets, size_t n)
 {
 	struct end *end = user;
 	size_t taken = n < end->take ? n : end->take;
+	bool same = true;
 
 	for (size_t i = 0; i < taken; i++) {
 		if (end->got_n < sizeof end->got)
 			end->got[end->got_n++] = octets[i];
-		ck_assert(!end->sending || octets[i] == (uint8_t)((end->total + i) * 7));
+		same = same && octets[i] == (uint8_t)((end->total + i) * 7);
 	}
+	ck_assert(same || !end->sending); /* not per octet: each assertion is a system call */
 	end->total += taken;
 	smtp_loop_stop(loop);
 	if (end->free_in_received) {

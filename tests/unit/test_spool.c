@@ -655,7 +655,7 @@ END_TEST
 /* A flipped bit anywhere in the file is noticed, by load or by the reader. */
 START_TEST(damage_is_noticed)
 {
-	static char content[3000];
+	static char content[600];
 	const char *path, *id;
 	uint8_t *whole;
 	size_t n;
