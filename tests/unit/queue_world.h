@@ -188,7 +188,8 @@ static inline void world_open(void)
 static inline void world_setup(void)
 {
 	memset(&world, 0, sizeof world);
-	(void)snprintf(world.directory, sizeof world.directory, "/tmp/test-queue-XXXXXX");
+	(void)snprintf(world.directory, sizeof world.directory, "%s/test-queue-XXXXXX",
+		       tests_tmp());
 	ck_assert_ptr_nonnull(mkdtemp(world.directory));
 	(void)snprintf(world.maildir, sizeof world.maildir, "%s/mail/{domain}/{local_part}",
 		       world.directory);

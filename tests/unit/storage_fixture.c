@@ -16,7 +16,7 @@ static char folder[64];
 
 void fixture_enter(void)
 {
-	(void)snprintf(folder, sizeof folder, "/tmp/smtp-storage-XXXXXX");
+	(void)snprintf(folder, sizeof folder, "%s/smtp-storage-XXXXXX", tests_tmp());
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 }
 
