@@ -50,7 +50,7 @@ static void answer_bad_path(struct smtp_server_session *s, struct smtp_span argu
 	struct smtp_path path;
 	struct smtp_span rest;
 
-	if (smtp_span_has(argument, SMTP_CC_UTF8) && smtp_utf8_is_valid(argument) &&
+	if (smtp_span_has(argument, SMTP_CC_UTF8) &&
 	    smtp_path_argument_parse(&path, argument, rules->prefix, SMTP_ADDRESS_UTF8, &rest) == 0)
 		server_reply_error(s, rules->utf8_code, "5.6.7",
 				   "an address beyond ASCII is not supported");

@@ -295,12 +295,47 @@ START_TEST(chain_reset_where_due)
 	feed(s, EHLO);
 	output(s);
 	forget_events();
-	say(s, "MAIL FROM:<alice@example.com>\r\nRSET\r\n", "550 250");
+	say(s, "MAIL FROM:<alice@example.com>\r\n", "550");
+	ck_assert_str_eq(events, "A.mail:alice A.param B.mail:alice B.param A.reset");
+	say(s, "RSET\r\n", "250");
 	ck_assert_str_eq(events, "A.mail:alice A.param B.mail:alice B.param A.reset");
 	b.code[MAIL] = 0;
 	forget_events();
 	say(s, "MAIL FROM:<alice@example.com>\r\nRSET\r\nRSET\r\n", "250 250 250");
 	ck_assert_str_eq(events, "A.mail:alice A.param B.mail:alice B.param A.reset B.reset");
+	smtp_server_session_free(s);
+}
+END_TEST
+
+/* Nothing of a MAIL shows in the next one, be it refused or forgotten. */
+START_TEST(parameters_end_with_the_command)
+{
+	struct probe a = probe_of('A');
+	struct smtp_server_session *s = started(&a, NULL);
+
+	feed(s, EHLO "MAIL FROM:<one@example.com> AUTH=x@y.example SIZE=bad\r\n");
+	feed(s, "MAIL FROM:<two@example.com> AUTH=<> BODY=8BITMIME\r\nRSET\r\n");
+	output(s);
+	forget_events();
+	say(s, "MAIL FROM:<three@example.com>\r\nRSET\r\nMAIL FROM:<four@example.com> AUTH=<>\r\n",
+	    "250 250 250");
+	ck_assert_str_eq(events, "A.mail:three A.param A.reset A.mail:four A.param:<>");
+	smtp_server_session_free(s);
+}
+END_TEST
+
+/* What will not be accepted is not kept until its end comes. */
+START_TEST(reset_comes_with_the_refusal)
+{
+	struct probe a = probe_of('A');
+	struct smtp_server_session *s = started(&a, NULL);
+
+	feed(s, EHLO ENVELOPE "DATA\r\n");
+	forget_events();
+	feed(s, "a\nb\r\n");
+	ck_assert_str_eq(events, "A.reset");
+	feed(s, "c\r\n");
+	ck_assert_str_eq(events, "A.reset");
 	smtp_server_session_free(s);
 }
 END_TEST
@@ -542,6 +577,8 @@ static void add_all(TCase *tc)
 	tcase_add_test(tc, chain_pending_keeps_arguments);
 	tcase_add_loop_test(tc, chain_first_refusal_ends_it, 0, ROWS(steps));
 	tcase_add_test(tc, chain_reset_where_due);
+	tcase_add_test(tc, parameters_end_with_the_command);
+	tcase_add_test(tc, reset_comes_with_the_refusal);
 	tcase_add_test(tc, chain_last_text_is_said);
 	tcase_add_test(tc, free_tells_reset_and_disconnect);
 	tcase_add_loop_test(tc, free_while_pending, 0, ROWS(steps));

@@ -220,6 +220,7 @@ START_TEST(close_while_pending)
 	feed(s, EHLO ENVELOPE "DATA\r\nx\r\n.\r\n");
 	output(s);
 	close_now(s);
+	smtp_server_session_close(s, SMTP_DISCONNECT_IO, NULL); /* the first one counts */
 	ck_assert_uint_eq(smtp_server_session_wants(s), SMTP_WANTS_VERDICT);
 	answer(s, 0);
 	ck_assert_str_eq(codes(output(s)), "250 421");
@@ -323,6 +324,7 @@ START_TEST(tls_wanted_when_flushed)
 	ck_assert_uint_eq(smtp_server_session_wants(s), SMTP_WANTS_READ);
 	ck_assert_uint_eq(strlen(smtp_server_session_tls_description(s)), 80);
 	ck_assert_str_eq(smtp_server_session_helo_name(s), "");
+	ck_assert_str_eq(smtp_server_session_protocol(s), "SMTP");
 	ck_assert(smtp_server_session_has_tls(s));
 	smtp_server_session_free(s);
 }
@@ -383,6 +385,20 @@ START_TEST(output_is_bounded)
 }
 END_TEST
 
+/* Only AUTH may fill a line of 12 KiB. */
+START_TEST(lines_are_bounded)
+{
+	struct smtp_server_session *s = started(NULL, NULL);
+
+	feed(s, _i ? "AUTH " : "NOOP ");
+	for (int i = 0; i < 20000; i++)
+		feed(s, "x");
+	ck_assert_uint_le(s->line.buf.cap, _i ? SMTP_AUTH_LINE_MAX : SMTP_COMMAND_LINE_MAX_EXTENDED);
+	say(s, "\r\nNOOP\r\n", "220 500 250");
+	smtp_server_session_free(s);
+}
+END_TEST
+
 static void no_buffers(const struct smtp_server_session *s)
 {
 	ck_assert_uint_eq(s->out.cap + s->line.buf.cap + s->args.held.cap + s->auth.first.cap +
@@ -406,6 +422,9 @@ START_TEST(idle_holds_no_buffers)
 	for (size_t i = 0; i < sizeof(EHLO) - 1; i++)
 		feed(s, (char[]){ EHLO[i], '\0' });
 	answer(s, 0);
+	output(s);
+	no_buffers(s);
+	feed(s, "MAIL FROM:<alice@example.com> AUTH=a@b.example SIZE=x\r\n");
 	output(s);
 	no_buffers(s);
 	feed(s, PLAIN);
@@ -460,6 +479,9 @@ START_TEST(content_time_rests_while_pending)
 	s = started(&a, NULL);
 	feed(s, EHLO ENVELOPE "DATA\r\n");
 	ck_assert_int_eq(smtp_server_session_feed(s, "x\r\n", 3, 2000, &taken), 0);
+	ck_assert_int_eq(smtp_server_session_feed(s, "y", 1, 3002000, &taken), 0);
+	ck_assert_uint_eq(taken, 0);
+	smtp_server_session_tick(s, 4002000);
 	answer(s, 0);
 	ck_assert_int_eq(smtp_server_session_feed(s, "", 0, 5002000, &taken), 0);
 	ck_assert_uint_ge(smtp_server_session_deadline(s), 5002000 + 599000);
@@ -508,6 +530,7 @@ static void add_all(TCase *tc)
 	tcase_add_test(tc, tls_error_stays);
 	tcase_add_test(tc, tls_before_the_greeting);
 	tcase_add_test(tc, output_is_bounded);
+	tcase_add_loop_test(tc, lines_are_bounded, 0, 2);
 	tcase_add_test(tc, idle_holds_no_buffers);
 	tcase_add_test(tc, timer_rests_while_pending);
 	tcase_add_test(tc, content_time_rests_while_pending);
