@@ -18,8 +18,9 @@ void cli_secret_wipe(struct cli_secret *secret)
 	sodium_memzero(secret, sizeof *secret);
 }
 
-/* Octet by octet: what stands behind the first line is left for others to read. */
-static int read_line(struct cli_secret *out, int fd, const char *from)
+/* A first line, octet by octet: what stands behind it is left for others to read. Returns what is wrong,
+ * NULL if nothing is. */
+static const char *read_line(struct cli_secret *out, int fd)
 {
 	char c;
 
@@ -28,63 +29,59 @@ static int read_line(struct cli_secret *out, int fd, const char *from)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0) {
-			cli_error("%s: %s", from, strerror(errno));
-			return -1;
-		}
+		if (n < 0)
+			return strerror(errno);
 		if (n == 0 || c == '\n')
 			break;
-		if (out->n == CLI_SECRET_MAX) {
-			cli_error("%s: the password is longer than %d octets", from, CLI_SECRET_MAX);
-			return -1;
-		}
+		if (out->n == CLI_SECRET_MAX)
+			return "the password is longer than 1024 octets";
 		out->text[out->n++] = c;
 	}
 	if (out->n > 0 && out->text[out->n - 1] == '\r')
 		out->n--;
 	out->text[out->n] = '\0';
-	if (out->n == 0) {
-		cli_error("%s: the password is empty", from);
-		return -1;
-	}
-	if (memchr(out->text, '\0', out->n) || memchr(out->text, '\r', out->n)) {
-		cli_error("%s: the password holds a control octet", from);
-		return -1;
-	}
-	return 0;
+	if (out->n == 0)
+		return "the password is empty";
+	if (memchr(out->text, '\0', out->n) || memchr(out->text, '\r', out->n))
+		return "the password holds a control octet";
+	return NULL;
+}
+
+static int say(const char *where, const char *problem)
+{
+	if (problem)
+		cli_error("%s: %s", where, problem);
+	return problem ? -1 : 0;
 }
 
 static int read_file(struct cli_secret *out, const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int err;
+	const char *problem;
 
-	if (fd < 0) {
-		cli_error("%s: %s", path, strerror(errno));
-		return -1;
-	}
-	err = read_line(out, fd, path);
+	if (fd < 0)
+		return say(path, strerror(errno));
+	problem = read_line(out, fd);
 	(void)close(fd); /* only read */
-	return err;
+	return say(path, problem);
 }
 
 static int read_command(struct cli_secret *out, const char *command)
 {
 	FILE *pipe = popen(command, "re");
-	int err, status;
+	const char *problem;
+	int status;
 
-	if (!pipe) {
-		cli_error("password command: %s", strerror(errno));
-		return -1;
-	}
-	err = read_line(out, fileno(pipe), "password command");
+	if (!pipe)
+		return say("password command", strerror(errno));
+	problem = read_line(out, fileno(pipe));
 	status = pclose(pipe);
-	/* A command that prints more than a line may have ended by SIGPIPE. */
-	if (!err && (status < 0 || (WIFEXITED(status) && WEXITSTATUS(status) != 0))) {
-		cli_error("password command failed: %s", command);
+	/* One that prints more than a line may have ended by SIGPIPE. */
+	if (status < 0 || (WIFEXITED(status) && WEXITSTATUS(status) != 0)) {
+		cli_error("the password command failed: %s", command);
 		return -1;
 	}
-	return err;
+	return say("password command", problem);
 }
 
 static int read_terminal(struct cli_secret *out, const struct cli_secret_source *source)
@@ -109,7 +106,7 @@ int cli_secret_read(struct cli_secret *out, const struct cli_secret_source *sour
 
 	out->n = 0;
 	if (source->from_stdin)
-		err = read_line(out, STDIN_FILENO, "standard input");
+		err = say("standard input", read_line(out, STDIN_FILENO));
 	else if (source->file)
 		err = read_file(out, source->file);
 	else if (source->command)
