@@ -363,8 +363,7 @@ START_TEST(long_line)
 	ck_assert_int_eq(feed_many(&rp, "250 c\r\n", 1, "", &reply), 1);
 	ck_assert(smtp_span_is(reply.text, "c"));
 	ck_assert_int_eq(smtp_reply_parser_feed(&rp, smtp_span_of("250-"), &taken, &reply), 0);
-	ck_assert_int_eq(feed_many(&rp, "0123456789", 500000, "\r\n250 b\r\n", &reply),
-			 SMTP_EPROTO);
+	ck_assert_int_eq(feed_many(&rp, "0123456789", 500000, "", &reply), SMTP_EPROTO);
 	smtp_reply_parser_release(&rp);
 }
 END_TEST
