@@ -166,6 +166,45 @@ int keeper_sign(struct keeper_client *client, const char *domain, struct smtp_sp
 
 /* ---- set up and tear down ---- */
 
+/* The folder is made once for the program, which takes longer than most tests: a spool has many parts.
+ * Each test begins without files in it and without Maildirs. */
+static char world_directory[64];
+
+static inline int remove_path(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st;
+	(void)flag;
+	(void)ftw;
+	return remove(path);
+}
+
+static inline int remove_file(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)ftw;
+	return flag == FTW_F || !S_ISDIR(st->st_mode) ? remove(path) : 0;
+}
+
+static inline void world_sweep(void)
+{
+	char mail[128];
+
+	ck_assert_int_eq(nftw(world_directory, remove_file, 20, FTW_PHYS), 0);
+	(void)snprintf(mail, sizeof mail, "%s/mail", world_directory);
+	if (access(mail, F_OK) == 0)
+		ck_assert_int_eq(nftw(mail, remove_path, 20, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+static inline void world_make(void)
+{
+	(void)snprintf(world_directory, sizeof world_directory, "%s/test-queue-XXXXXX", tests_tmp());
+	ck_assert_ptr_nonnull(mkdtemp(world_directory));
+}
+
+static inline void world_unmake(void)
+{
+	ck_assert_int_eq(nftw(world_directory, remove_path, 20, FTW_DEPTH | FTW_PHYS), 0);
+}
+
 static inline void world_start_queue(void)
 {
 	struct queue_options options = { .loop = world.loop, .workers = world.workers,
@@ -188,9 +227,8 @@ static inline void world_open(void)
 static inline void world_setup(void)
 {
 	memset(&world, 0, sizeof world);
-	(void)snprintf(world.directory, sizeof world.directory, "%s/test-queue-XXXXXX",
-		       tests_tmp());
-	ck_assert_ptr_nonnull(mkdtemp(world.directory));
+	(void)snprintf(world.directory, sizeof world.directory, "%s", world_directory);
+	world_sweep();
 	(void)snprintf(world.maildir, sizeof world.maildir, "%s/mail/{domain}/{local_part}",
 		       world.directory);
 	(void)snprintf(world.hostname, sizeof world.hostname, "mail.here.test");
@@ -215,18 +253,9 @@ static inline void world_close(void)
 	smtp_loop_free(world.loop);
 }
 
-static inline int remove_path(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 static inline void world_teardown(void)
 {
 	world_close();
-	ck_assert_int_eq(nftw(world.directory, remove_path, 20, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 /* As after a restart; what is in memory only is lost. */
@@ -245,7 +274,7 @@ struct mail {
 	const char *from;
 	const char *to[4];
 	const char *content; /* NULL: a short one */
-	const char *origin;  /* NULL: "mx" */
+	const char *origin;  /* NULL: "submission" for senders of here.test, else "mx" */
 	const char *original; /* of the first recipient */
 	int64_t age_ms;
 };
@@ -261,11 +290,14 @@ static inline const char *world_spool(const struct mail *mail)
 	static char id[SMTP_QUEUE_ID_MAX + 1];
 	struct smtp_spool_recipient to[4] = { { 0 } };
 	struct smtp_spool_envelope envelope = { .reverse_path = mail->from, .recipients = to,
-						.origin = mail->origin ? mail->origin : "mx",
+						.origin = strstr(mail->from, "@here.test") ? "submission" :
+											     "mx",
 						.arrival_ms = queue_wall_ms() - mail->age_ms };
 	struct smtp_spool_file *file;
 	int error = 1;
 
+	if (mail->origin)
+		envelope.origin = mail->origin;
 	for (; envelope.recipient_count < 4 && mail->to[envelope.recipient_count];
 	     envelope.recipient_count++)
 		to[envelope.recipient_count].address = mail->to[envelope.recipient_count];

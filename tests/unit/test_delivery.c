@@ -135,7 +135,7 @@ START_TEST(report_names_the_alias_not_its_target)
 	const char *text;
 
 	(void)world_mail(&(struct mail){ .from = "alice@here.test", .to = { "nobody@here.test" },
-					 .original = "sales@here.test" });
+					 .original = "sales@here.test", .origin = "mx" });
 	ck_assert(world_waits(sender_has_report));
 	text = world_maildir_text("alice");
 	ck_assert_ptr_nonnull(strstr(text, "Final-Recipient: rfc822; sales@here.test\n"));
@@ -416,6 +416,7 @@ int main(void)
 	TCase *tc = tcase_create("delivery");
 
 	tcase_set_timeout(tc, 60);
+	tcase_add_unchecked_fixture(tc, world_make, world_unmake);
 	tcase_add_checked_fixture(tc, setup, world_teardown);
 	tcase_add_test(tc, one_message_to_one_mailbox);
 	tcase_add_test(tc, several_mailboxes_and_a_big_message);
