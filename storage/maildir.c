@@ -209,7 +209,7 @@ static int write_content(struct delivery *d, const struct smtp_maildir_message *
 static int write_message(struct delivery *d, const struct smtp_maildir_message *m)
 {
 	struct storage_owner owner;
-	int closed, err = storage_owner_of(d->tmp_fd, &owner);
+	int err = storage_owner_of(d->tmp_fd, &owner);
 
 	if (err)
 		return err;
@@ -219,8 +219,8 @@ static int write_message(struct delivery *d, const struct smtp_maildir_message *
 	if (!(err = storage_give(d->fd, &owner)) && !(err = write_top(d, m->top)) &&
 	    !(err = write_content(d, m)))
 		err = storage_sync(d->fd);
-	closed = storage_close(d->fd);
-	return err ? err : closed;
+	(void)close(d->fd); /* synced or given up: it has nothing more to tell */
+	return err;
 }
 
 /* A name that is there already was put there by an earlier delivery of the same message, which may

@@ -56,7 +56,8 @@ static void free_file(struct smtp_spool_file *file)
 	free(file);
 }
 
-/* Takes the file away; when its name can't be removed, then at least what makes it a message. */
+/* Takes the file away; when its name can't be removed, then at least what makes it a message. The
+ * caller hears of the first error, not of those here. */
 static void discard(struct smtp_spool_file *file)
 {
 	int dir_fd = spool_dir_fd(file->spool, file->id);
@@ -64,7 +65,7 @@ static void discard(struct smtp_spool_file *file)
 	if (file->fd < 0)
 		return;
 	if (storage_unlink(dir_fd, file->id) != 0 && ftruncate(file->fd, 0) == 0)
-		(void)fsync(file->fd); /* best effort: the caller hears of the first error */
+		(void)fsync(file->fd);
 	(void)close(file->fd);
 	file->fd = -1;
 }
@@ -211,13 +212,12 @@ void smtp_spool_commit(struct smtp_spool_file *file, const struct smtp_spool_env
 {
 	int err = commit(file, envelope, added_fields);
 
-	if (!err) {
-		err = storage_close(file->fd);
-		if (!err)
-			file->fd = -1;
-	}
-	if (err)
+	if (err) {
 		discard(file);
+	} else {
+		(void)close(file->fd); /* both are synced: it has nothing more to tell */
+		file->fd = -1;
+	}
 	free_file(file);
 	done.done(done.user, err);
 }

@@ -344,6 +344,30 @@ START_TEST(crash_and_delivery_again)
 }
 END_TEST
 
+static char calls[64];
+
+static int note_call(enum storage_call call)
+{
+	if (call == STORAGE_SYNC || call == STORAGE_RENAME)
+		calls[strlen(calls)] = call == STORAGE_SYNC ? 's' : 'n';
+	return 0;
+}
+
+/* The order of calls is the promise: nothing but a loss of power would show a missing sync. */
+START_TEST(syncs_are_in_order)
+{
+	for (int i = 0; i < 2; i++) {
+		memset(calls, 0, sizeof calls);
+		storage_fault = note_call;
+		ck_assert_int_eq(deliver_plain((void *)(uintptr_t)maildir()), 0);
+		storage_fault = NULL;
+		/* Each new folder in the one above, the file, its name; again the second time. */
+		ck_assert_str_eq(calls, i == 0 ? "ssssss"
+						 "sns" : "sns");
+	}
+}
+END_TEST
+
 /* A file system that knows no RENAME_NOREPLACE. */
 START_TEST(without_noreplace)
 {
@@ -376,6 +400,7 @@ int main(void)
 	tcase_add_loop_test(tc, every_call_may_fail, 0, ROWS(errors));
 	tcase_add_test(tc, half_written_is_not_delivered);
 	tcase_add_test(tc, crash_and_delivery_again);
+	tcase_add_test(tc, syncs_are_in_order);
 	tcase_add_test(tc, without_noreplace);
 	suite_add_tcase(suite, tc);
 	return tests_run(suite);
