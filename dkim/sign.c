@@ -138,23 +138,23 @@ static int format_field(struct smtp_span value, char **out)
 	return err;
 }
 
+/* Here the library first looks at the key, and says NORESOURCE for one it can't read. */
 static int get_signature(DKIM *dkim, char **out)
 {
 	u_char *value;
 	size_t n;
-	int err = error_of(dkim_eom(dkim, NULL));
 
-	if (!err)
-		err = error_of(dkim_getsighdr_d(dkim, sizeof DKIM_SIGNHEADER ": " - 1, &value, &n));
-	return err ? err : format_field(smtp_span_make(value, n), out);
+	if (dkim_eom(dkim, NULL) != DKIM_STAT_OK)
+		return SMTP_EINVAL;
+	if (dkim_getsighdr_d(dkim, sizeof DKIM_SIGNHEADER ": " - 1, &value, &n) != DKIM_STAT_OK)
+		return SMTP_ENOMEM;
+	return format_field(smtp_span_make(value, n), out);
 }
 
 static int sign_message(DKIM *dkim, const struct dkim_message *m, char **out)
 {
-	int err = dkim_privkey_load(dkim) == DKIM_STAT_OK ? 0 : SMTP_EINVAL;
+	int err = give_guard_field(dkim);
 
-	if (!err)
-		err = give_guard_field(dkim);
 	if (!err)
 		err = dkim_message_fields(m, give_field, dkim);
 	if (!err)
