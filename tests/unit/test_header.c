@@ -29,6 +29,7 @@ static const struct {
 	{ "control in name", "A\001: b\r\n", "|A\001: b\r\n" },
 	{ "bare LF divides nothing", "A: b\nC: d\r\n\r\n", "A= b\nC: d;|" },
 	{ "bare LF LF ends nothing", "A: b\n\nC: d\r\nE: f\r\n\r\nx", "A= b\n\nC: d;E= f;|x" },
+	{ "bare LF at the end", "A: b\n", "A= b\n;|" },
 	{ "bare LF first", "\nA: b\r\n", "|\nA: b\r\n" },
 	{ "CR in a line", "A: \rb\r\r\nC: d\r\n", "A= \rb\r;C= d;|" },
 	{ "UTF-8 value", "A: \303\266\r\n\r\n", "A= \303\266;|" },

@@ -24,6 +24,7 @@ static const struct {
 	{ "smtps://bob%40example.org@mail.example.org:1/", SMTP_URL_SMTPS, "bob@example.org",
 	  "mail.example.org", 1 },
 	{ "smtps://b%C3%B6b@x", SMTP_URL_SMTPS, "b\303\266b", "x", 465 },
+	{ "smtps://%39%3F%6f%F0%9f%98%80@x", SMTP_URL_SMTPS, "9?o\360\237\230\200", "x", 465 },
 	{ "smtps://a%3ab+c=d@x", SMTP_URL_SMTPS, "a:b+c=d", "x", 465 },
 	{ "smtp://127.0.0.1:65535", SMTP_URL_SMTP, "", "127.0.0.1", 65535 },
 	{ "smtp://[::1]", SMTP_URL_SMTP, "", "::1", 25 },
