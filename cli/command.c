@@ -3,6 +3,7 @@
  * and print is theirs; help texts are in help.c.
  */
 #include "cli/command.h"
+#include "cli/nearest.h"
 #include "cli/help.h"
 #include "cli/output.h"
 

@@ -68,9 +68,4 @@ int cli_usage_error(const struct cli_command *command, const char *format, ...)
 /** "PROGRAM: text" on standard error; control octets are escaped. */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/** Of words, the i-th of which `word_at` returns (NULL ends them), the nearest to `word` if it is near
- *  enough to be what was meant; else NULL. */
-const char *cli_nearest(const char *word, const char *(*word_at)(const void *words, size_t i),
-			const void *words);
-
 #endif

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include <smtp/url.h>
-#include "cli/command.h"
+#include "cli/nearest.h"
 #include "libsmtp/core/span.h"
 
 static const char *const log_formats[] = { "logfmt", "json", NULL };
@@ -94,10 +94,17 @@ bool setting_is_section(const char *path)
 	return false;
 }
 
+static const char *const sections[] = { "tls", "delivery", "relay", "queue",
+					"limits", "timeouts", "dns", "log" };
+
+/** Settings, then sections. */
 static const char *path_at(const void *table, size_t i)
 {
 	(void)table;
-	return i < setting_count ? settings[i].path : NULL;
+	if (i < setting_count)
+		return settings[i].path;
+	i -= setting_count;
+	return i < sizeof sections / sizeof *sections ? sections[i] : NULL;
 }
 
 const char *setting_nearest(const char *path)

@@ -38,7 +38,7 @@ LAYERS = (
     ("libsmtp/include/", (), None, False),
     ("storage/", ("libsmtp/core/", "storage/", "schema_sql.h"), STORAGE_PUBLIC, False),
     ("dkim/", ("libsmtp/core/", "dkim/"), DKIM_PUBLIC, False),
-    ("config/", ("libsmtp/", "config/"), None, False),
+    ("config/", ("libsmtp/", "config/", "cli/nearest.h"), None, False),
     ("cli/", ("libsmtp/", "cli/"), None, False),
     ("smtpd/", ("libsmtp/", "storage/", "dkim/", "config/", "smtpd/"), None, False),
     ("smtpctl/", ("libsmtp/", "storage/", "dkim/", "config/", "cli/", "smtpctl/", "smtpd/"),

@@ -5,6 +5,7 @@
 #include "tests/unit/testing.h"
 
 #include "cli/command.h"
+#include "cli/nearest.h"
 #include "cli/output.h"
 #include "cli/secret.h"
 
