@@ -188,7 +188,7 @@ $(call say,LD,$@)
 $(Q)$(CC) $(PROG_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^)
 endef
 
-$(O)/smtpd:   $(call obj,$(SMTPD_SRCS) $(CONFIG_SRCS)) $(O)/libsmtp.a $(O)/sources
+$(O)/smtpd:   $(call obj,$(SMTPD_SRCS) $(CONFIG_SRCS) $(CLI_SRCS)) $(O)/libsmtp.a $(O)/sources
 	$(link) $(ALL_LIBS)
 $(O)/smtpctl: $(call obj,$(SMTPCTL_SRCS) $(CONFIG_SRCS) $(CLI_SRCS)) $(O)/libsmtp.a $(O)/sources
 	$(link) $(ALL_LIBS)
