@@ -1,5 +1,54 @@
 /* SPDX-License-Identifier: ISC */
-/* The dialogues of test_client_session.c, which explains them. Not a header for anybody else. */
+/* Dialogues of a client session, for its tests: "C: " lines must be what the client says, "S: " lines are
+ * what the server says, "S~ " the same without CRLF, "TLS" is a handshake, "CLOSE" the end of the
+ * connection. `log` is what the owner is told.
+ */
+#ifndef TESTS_UNIT_CLIENT_SESSION_ROWS_H
+#define TESTS_UNIT_CLIENT_SESSION_ROWS_H
+
+#include <smtp/client_session.h>
+
+/* What the owner of the session wants of it. */
+struct want {
+	enum smtp_client_tls tls; /* 0: none */
+	const char *user, *password;
+	unsigned mechanism;
+	bool auth_without_tls;
+	bool no_pipelining;
+	unsigned mails;  /* one behind the other */
+	size_t recipients;
+	const char *content;
+	uint64_t content_bytes;
+	bool body_8bitmime;
+	bool null_sender;
+	size_t read_size;   /* octets given at once; 0: all */
+	int read_error;     /* after the content, instead of its end */
+	const char *command, *second_command;
+	bool stay; /* no QUIT */
+	bool quit_at_once;
+};
+
+struct row {
+	const char *name;
+	struct want want;
+	const char *script;
+	const char *log;
+};
+
+static struct smtp_client_session_options options_of(const struct want *want)
+{
+	struct smtp_client_session_options options = SMTP_CLIENT_SESSION_OPTIONS_INIT;
+
+	options.helo_name = "me.example";
+	options.tls = want->tls;
+	options.user = want->user;
+	options.password = want->password;
+	options.mechanism = want->mechanism;
+	options.auth_without_tls = want->auth_without_tls;
+	options.pipelining = !want->no_pipelining;
+	return options;
+}
+
 
 #define HELLO "S: 220 hi\nC: EHLO me.example\n"
 #define PLAIN_EHLO HELLO "S: 250 hi\n"
@@ -395,3 +444,5 @@ static const struct row rows[] = {
 	{ "QUIT 421", { 0 }, PLAIN_EHLO "C: QUIT\nS: 421 what\n",
 	  "ready\nreply QUIT 421 what\nfinished\n" },
 };
+
+#endif

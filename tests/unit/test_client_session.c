@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC */
-/* The client session against a scripted server in memory. Each row is a dialogue: "C: " lines must be
- * what the client says, "S: " lines are what the server says, "S~ " the same without CRLF, "TLS" is
- * a handshake, "CLOSE" the end of the connection. Each row is played whole, byte by byte and with
- * the server's octets cut in two at every position; lines and events must be the same.
+/* The client session against a scripted server in memory. Each dialogue of client_session_rows.h is
+ * played whole, byte by byte, in sevens and with the server's octets cut in two at every position;
+ * lines and events must be the same. Then times, early replies, wrong calls.
  */
 #include <stdio.h>
 
 #include <smtp/client_session.h>
 
+#include "client_session_rows.h"
 #include "testing.h"
 
 /* Cheaper than ck_assert(), which notes each place it comes by. */
@@ -18,33 +18,6 @@
 	} while (0)
 
 enum { LOG_MAX = 8192, SENT_MAX = 1 << 20 };
-
-/* What the owner of the session wants of it. */
-struct want {
-	enum smtp_client_tls tls; /* 0: none */
-	const char *user, *password;
-	unsigned mechanism;
-	bool auth_without_tls;
-	bool no_pipelining;
-	unsigned mails;  /* one behind the other */
-	size_t recipients;
-	const char *content;
-	uint64_t content_bytes;
-	bool body_8bitmime;
-	bool null_sender;
-	size_t read_size;   /* octets given at once; 0: all */
-	int read_error;     /* after the content, instead of its end */
-	const char *command, *second_command;
-	bool stay; /* no QUIT */
-	bool quit_at_once;
-};
-
-struct row {
-	const char *name;
-	struct want want;
-	const char *script;
-	const char *log;
-};
 
 struct play {
 	const struct want *want;
@@ -263,20 +236,6 @@ static const struct smtp_client_session_handler handler = {
 
 /* --- the driver ------------------------------------------------------------------------------ */
 
-static struct smtp_client_session_options options_of(const struct want *want)
-{
-	struct smtp_client_session_options options = SMTP_CLIENT_SESSION_OPTIONS_INIT;
-
-	options.helo_name = "me.example";
-	options.tls = want->tls;
-	options.user = want->user;
-	options.password = want->password;
-	options.mechanism = want->mechanism;
-	options.auth_without_tls = want->auth_without_tls;
-	options.pipelining = !want->no_pipelining;
-	return options;
-}
-
 static void begin(struct play *p, const struct row *row, size_t chunk, size_t cut)
 {
 	struct smtp_client_session_options options = options_of(&row->want);
@@ -463,8 +422,6 @@ static void run_every_way(const struct row *row)
 		run(&play, row, 0, cut);
 }
 
-
-#include "client_session_rows.h"
 
 START_TEST(dialogue)
 {

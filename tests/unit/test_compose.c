@@ -329,6 +329,19 @@ START_TEST(attachment)
 }
 END_TEST
 
+START_TEST(parameter)
+{
+	struct smtp_buf out;
+	struct mime_writer w = { &out, 0 };
+
+	smtp_buf_init(&out, ROOM);
+	mime_parameter(&w, "x", smtp_span_of("a\\b\"c"));
+	ck_assert_int_eq(w.err, 0);
+	ck_assert(smtp_span_is(smtp_buf_span(&out), ";\r\n x=\"a\\\\b\\\"c\""));
+	smtp_buf_release(&out);
+}
+END_TEST
+
 /* Lines of 76, nothing behind them, and all of it. */
 START_TEST(large_attachment)
 {
@@ -362,8 +375,8 @@ END_TEST
 
 enum fault {
 	NOTHING, SUBJECT_BREAK, SUBJECT_CR, SUBJECT_BYTES, TEXT_BYTES, HTML_BYTES, NO_FROM, BAD_FROM,
-	BAD_TO, BAD_CC, NO_DOMAIN, BAD_DOMAIN, BAD_ZONE, NO_NAME, NAME_BYTES, LONG_NAME, BAD_TYPE,
-	TYPE_BREAK, MULTIPART, MESSAGE, MANY
+	BAD_TO, BAD_CC, NO_DOMAIN, BAD_DOMAIN, BAD_ZONE, BAD_WEST, NO_NAME, NAME_BYTES, LONG_NAME, BAD_TYPE,
+	TYPE_BREAK, NO_MAJOR, MULTIPART, MESSAGE, MANY
 };
 
 static const struct {
@@ -377,6 +390,7 @@ static const struct {
 	{ BAD_TO, SMTP_EINVAL },	{ BAD_CC, SMTP_EINVAL },
 	{ NO_DOMAIN, SMTP_EINVAL },	{ BAD_DOMAIN, SMTP_EINVAL },
 	{ BAD_ZONE, SMTP_EINVAL },	{ NO_NAME, SMTP_EINVAL },
+	{ BAD_WEST, SMTP_EINVAL },	{ NO_MAJOR, SMTP_EINVAL },
 	{ NAME_BYTES, SMTP_ESYNTAX },	{ LONG_NAME, SMTP_EINVAL },
 	{ BAD_TYPE, SMTP_EINVAL },	{ TYPE_BREAK, SMTP_EINVAL },
 	{ MULTIPART, SMTP_EINVAL },	{ MESSAGE, SMTP_EINVAL },
@@ -402,7 +416,7 @@ static void break_fields(struct compose_message *m, enum fault fault)
 	m->cc_count = fault == BAD_CC;
 	if (fault == NO_DOMAIN || fault == BAD_DOMAIN)
 		m->id_domain = fault == NO_DOMAIN ? NULL : "a b";
-	m->utc_offset_min = fault == BAD_ZONE ? 1440 : 0;
+	m->utc_offset_min = fault == BAD_ZONE ? 1440 : fault == BAD_WEST ? -1440 : 0;
 }
 
 static void break_attachment(struct compose_attachment *a, enum fault fault)
@@ -415,6 +429,8 @@ static void break_attachment(struct compose_attachment *a, enum fault fault)
 		a->name = fault == NO_NAME ? NULL : fault == NAME_BYTES ? "\xff" : endless;
 	if (fault == BAD_TYPE || fault == TYPE_BREAK)
 		a->type = fault == BAD_TYPE ? "text" : "a/b\r\nX: y";
+	if (fault == NO_MAJOR)
+		a->type = "/pdf";
 	if (fault == MULTIPART || fault == MESSAGE)
 		a->type = fault == MULTIPART ? "Multipart/mixed" : "message/rfc822";
 }
@@ -484,6 +500,7 @@ int main(void)
 	tcase_add_test(tc, long_lines);
 	tcase_add_loop_test(tc, structure, 0, ROWS(structures));
 	tcase_add_loop_test(tc, attachment, 0, ROWS(attachments));
+	tcase_add_test(tc, parameter);
 	tcase_add_test(tc, large_attachment);
 	tcase_add_loop_test(tc, refused, 0, ROWS(faults));
 	tcase_add_test(tc, too_large);
