@@ -270,6 +270,21 @@ START_TEST(loops_in_the_table_end)
 }
 END_TEST
 
+/* Nine levels of thirty aliases, each with all of the next level: 30 to the power of 9 ways, 270 of
+ * them worth going. */
+START_TEST(each_alias_is_followed_once)
+{
+	raw("WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 29),"
+	    " level(l) AS (SELECT 0 UNION ALL SELECT l + 1 FROM level WHERE l < 8)"
+	    " INSERT INTO alias SELECT domain.id, format('w%d-%d', l, n.i),"
+	    " format('w%d-%d@example.test', l + 1, m.i), 0"
+	    " FROM domain, level, n, n AS m WHERE is_primary;"
+	    "INSERT INTO alias SELECT id, 'w9-29', 'bob@example.test', 0 FROM domain"
+	    " WHERE is_primary");
+	expect("w0-0@example.test", SMTP_RESOLVE_LOCAL, "bob@example.test");
+}
+END_TEST
+
 START_TEST(alias_is_bounded)
 {
 	static char names[SMTP_ALIAS_TARGETS_MAX + 1][32];
@@ -866,6 +881,7 @@ int main(void)
 	tcase_add_test(tc, loops_are_refused);
 	tcase_add_test(tc, chain_is_bounded);
 	tcase_add_test(tc, loops_in_the_table_end);
+	tcase_add_test(tc, each_alias_is_followed_once);
 	tcase_add_test(tc, alias_is_bounded);
 	tcase_add_test(tc, login_is_found);
 	tcase_add_test(tc, login_is_not_found);

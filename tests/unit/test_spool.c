@@ -345,6 +345,19 @@ START_TEST(ids_sort_and_differ)
 }
 END_TEST
 
+/* Also when the clock is set back. */
+START_TEST(ids_never_go_back)
+{
+	char before[SMTP_QUEUE_ID_MAX + 1], after[SMTP_QUEUE_ID_MAX + 1];
+
+	spool->last_us = (uint64_t)10000000000 * 1000000; /* in the year 2286 */
+	ck_assert_int_eq(spool_make_id(spool, before), 0);
+	ck_assert_int_eq(spool_make_id(spool, after), 0);
+	ck_assert_int_lt(strcmp(before, after), 0);
+	ck_assert_int_ne(strncmp(before, after, SPOOL_ID_TEXT - 7), 0);
+}
+END_TEST
+
 static const char *const bad_ids[] = {
 	"", "..", "../../../etc/passwd", "01j0123456789abcde/", "01j0123456789abcdE",
 	"01j0123456789abcd", "01j0123456789abcdef", "01j0123456789abcd.", "01j0123456789abcdz",
@@ -948,6 +961,7 @@ int main(void)
 	tcase_add_loop_test(tc, bad_envelope_is_refused, 0, ROWS(bad_envelopes));
 	tcase_add_test(tc, many_recipients);
 	tcase_add_test(tc, ids_sort_and_differ);
+	tcase_add_test(tc, ids_never_go_back);
 	tcase_add_loop_test(tc, bad_ids_are_not_found, 0, ROWS(bad_ids));
 	tcase_add_test(tc, unknown_id_is_not_found);
 	tcase_add_test(tc, refused_message_never_touches_the_disk);
