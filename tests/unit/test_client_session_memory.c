@@ -3,7 +3,6 @@
  * dialogue of client_session_rows.h: nothing leaks, it ends once, a transaction has one result at most.
  * Left out under sanitizers, which bring a malloc of their own.
  */
-#include "client_session_rows.h"
 #include "testing.h"
 
 #if defined(__has_feature)
@@ -19,6 +18,8 @@ int main(void)
 	return EXIT_SUCCESS;
 }
 #else
+
+#include "client_session_rows.h"
 
 /* --- an allocator that fails once ------------------------------------------------------------ */
 
