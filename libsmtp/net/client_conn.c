@@ -367,7 +367,7 @@ static void on_conn_failed(void *user, int error, const char *problem)
 	struct smtp_client_conn *c = user;
 
 	enter(c);
-	fail(c, c->phase == PHASE_TLS ? SMTP_ETLS : error, problem);
+	fail(c, error, problem);
 	(void)leave(c);
 }
 

@@ -2,7 +2,6 @@
 /* How an attempt at one address ended. What is tried next is decided in client_conn.c. */
 #include "libsmtp/net/client_failure.h"
 #include "libsmtp/core/span.h"
-#include "libsmtp/core/syntax.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -43,14 +42,6 @@ static struct smtp_span first_line(const struct smtp_reply *reply)
 	return smtp_span_slice(text, 0, LINE_MAX_SHOWN);
 }
 
-/* Control octets of the server must not reach a terminal. */
-static void copy_shown(char out[LINE_MAX_SHOWN + 1], struct smtp_span line)
-{
-	for (size_t i = 0; i < line.n; i++)
-		out[i] = smtp_is(line.p[i], SMTP_CC_CONTROL) ? '?' : (char)line.p[i];
-	out[line.n] = '\0';
-}
-
 static void describe_reply(struct smtp_client_failure *f)
 {
 	const struct smtp_enhanced_code *e = &f->reply.enhanced;
@@ -59,7 +50,9 @@ static void describe_reply(struct smtp_client_failure *f)
 	if (e->class_ != 0)
 		(void)snprintf(enhanced, sizeof enhanced, " %u.%u.%u", e->class_, e->subject,
 			       e->detail);
-	copy_shown(line, first_line(&f->reply));
+	/* The parser of replies has made control octets harmless. */
+	if (smtp_span_copy(first_line(&f->reply), line, sizeof line) != 0)
+		line[0] = '\0';
 	(void)snprintf(f->problem, sizeof f->problem, "%s was answered %u%s %s",
 		       smtp_client_step_str(f->step), f->reply.code, enhanced, line);
 }

@@ -170,6 +170,7 @@ static const struct {
 } nearest_rows[] = {
 	{ "send", "send" },   { "sedn", "send" }, { "verfy", "verify" }, { "expnad", "expand" },
 	{ "prob", "probe" },  { "", NULL },       { "xyz", NULL },       { "zz", NULL },
+	{ "ba", "ab" },
 	{ "eexpandd", "expand" },
 	{ "a-word-that-is-far-longer-than-any-of-the-words-we-know", NULL },
 };
