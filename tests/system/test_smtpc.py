@@ -3,12 +3,17 @@
 """smtpc against scripted servers: what it sends, says and returns."""
 import email
 import email.policy
+import fcntl
 import json
 import os
+import pty
+import select
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import termios
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import tap  # noqa: E402
@@ -253,6 +258,53 @@ def test_login_refused():
                           "--ca-file", pem, url=url_of(server, "smtp+starttls"), status=status)
             expect(err, "AUTH was answered ")
             assert not server.messages
+
+
+def on_terminal(arguments, typed):
+    """Runs smtpc with a terminal of its own and types when it asks. Returns what the terminal showed,
+    whether it echoes at the end, and the exit status."""
+    terminal, slave = pty.openpty()
+    child = subprocess.Popen([SMTPC, *arguments], stdin=slave, stdout=slave, stderr=slave,
+                             start_new_session=True,
+                             preexec_fn=lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0))
+    shown = b""
+
+    def read_on():
+        nonlocal shown
+        while select.select([terminal], [], [], 0)[0]:
+            shown += os.read(terminal, 4096)
+        return shown
+
+    def echoes():
+        return bool(termios.tcgetattr(slave)[3] & termios.ECHO)
+
+    try:
+        tap.wait_for(lambda: b"Password of" in read_on() and not echoes(), 10, "no prompt")
+        os.write(terminal, typed)
+        tap.wait_for(lambda: read_on() and child.poll() is not None, 30, "no end")
+        return read_on().decode(), echoes(), child.returncode
+    finally:
+        child.kill()
+        child.wait()
+        os.close(terminal)
+        os.close(slave)
+
+
+def test_password_is_asked_for_without_echo():
+    pem, key = certificate()
+    raw = path_of("raw.eml", RAW)
+    with ScriptedServer(certificate=pem, key=key, users={"bob": "s3cret"}) as server:
+        arguments = ["send", "--server", url_of(server, "smtp+starttls"), "--ca-file", pem,
+                     "--user", "bob", "--from", "a@from.test", "--to", "b@to.test", "--raw", raw]
+        shown, echo, status = on_terminal(arguments, b"s3cret\n")
+        assert status == 0, (status, shown)
+        assert server.wait_messages(1)[0].user == "bob"
+        expect(shown, "Password of bob at 127.0.0.1: ")
+        assert "s3cret" not in shown and echo, shown
+        shown, echo, status = on_terminal(arguments, b"s3c\x03")
+        assert status == -signal.SIGINT, status
+        assert "s3c" not in shown and echo, shown
+        assert len(server.sessions) == 1
 
 
 def test_no_password_in_clear():
