@@ -327,6 +327,7 @@ clean:
 	rm -rf $(addprefix $(BUILD)/,clang obj gen tests test-logs fuzz bench examples install installed san-* *.a *.so* \
 	  flags sources smtpd smtpctl smtpc)
 distclean:
+	@case $$(readlink run) in /var/tmp/libsmtp-run.*) rm -rf "$$(readlink run)" ;; esac
 	rm -rf $(BUILD) run
 
 help:

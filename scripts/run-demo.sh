@@ -92,9 +92,25 @@ add_account()
 	ctl account add "$1@$domain" --name "$2" --password-stdin <"$dir/demo/$1.password"
 }
 
+# As root smtpd goes on as nobody, who can't enter a checkout in /root: then $dir is a link to
+# a folder that he can.
+make_reachable()
+{
+	[ "$(id -u)" -eq 0 ] && [ ! -e "$dir" ] && command -v setpriv >/dev/null || return 0
+	parent=$(cd "$(dirname "$dir")" && pwd)
+	if ! setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$parent"; then
+		place=$(mktemp -d /var/tmp/libsmtp-run.XXXXXX)
+		chmod 755 "$place"
+		rm -f "$dir"
+		ln -s "$place" "$dir"
+		say "$parent is closed to the user nobody; $dir lies in $place"
+	fi
+}
+
 set_up()
 {
 	choose_base
+	make_reachable
 	say "smtpctl setup $domain --dir $dir --port-base $base"
 	"$bin/smtpctl" setup "$domain" --dir "$dir" --port-base "$base"
 	mkdir -p "$dir/demo"
@@ -144,7 +160,7 @@ show_log()
 send_signed()
 {
 	token=demo-$(new_password)
-	"$bin/smtpc" send --server "smtps://localhost:$((base + 465))" \
+	"$bin/smtpc" send --server "smtps://127.0.0.1:$((base + 465))" \
 		--user "alice@$domain" --password-file "$dir/demo/alice.password" \
 		--ca-file "$certificate" --from "alice@$domain" --to "bob@$domain" \
 		--subject "Hello from libsmtp" --text - -v <<-TEXT
@@ -160,10 +176,10 @@ try_next()
 		smtpd listens on 127.0.0.1: mx $((base + 25)), submissions $((base + 465)), submission $((base + 587)).
 		Its log is $dir/smtpd.log. In another terminal:
 
-		  $bin/smtpc send --server smtps://localhost:$((base + 465)) --ca-file $certificate \\
+		  $bin/smtpc send --server smtps://127.0.0.1:$((base + 465)) --ca-file $certificate \\
 		      --user alice@$domain --password-file $dir/demo/alice.password \\
 		      --from alice@$domain --to bob@$domain --subject Hi --text README.md
-		  $bin/smtpc probe smtp://localhost:$((base + 25))
+		  $bin/smtpc probe smtp://127.0.0.1:$((base + 25))
 		  $bin/smtpctl -c $dir/smtpd.yaml account list
 		  $bin/smtpctl -c $dir/smtpd.yaml queue list
 		  $bin/smtpctl -c $dir/smtpd.yaml status
