@@ -36,6 +36,20 @@ def free_port_base():
             return base
 
 
+def processes():
+    """(pid, name, state, parent, group) of each."""
+    for pid in os.listdir("/proc"):
+        if not pid.isdigit():
+            continue
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                name, rest = f.read().split("(", 1)[1].rsplit(")", 1)
+        except OSError:
+            continue
+        state, parent, group = rest.split()[:3]
+        yield int(pid), name, state, int(parent), int(group)
+
+
 class Daemon:
     """with Daemon(...) as d: a running smtpd for example.test with alice and bob."""
 
@@ -99,12 +113,15 @@ log: {{ level: {level} }}
 
     # ---- Life ----
 
+    def start_unwatched(self):
+        """Starts it and does not wait for it to be up."""
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([SMTPD, "-c", self.config], stderr=log,
+                                            stdin=subprocess.DEVNULL, start_new_session=True)
+
     def start(self):
         begin = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
-        log = open(self.log_path, "ab")
-        self.process = subprocess.Popen([SMTPD, "-c", self.config], stderr=log,
-                                        stdin=subprocess.DEVNULL, start_new_session=True)
-        log.close()
+        self.start_unwatched()
 
         def is_up():
             assert self.process.poll() is None, "smtpd ended: " + self.log_text()[begin:]
@@ -113,18 +130,7 @@ log: {{ level: {level} }}
 
     def children(self):
         """pid of each child by its name."""
-        found = {}
-        for pid in os.listdir("/proc"):
-            if not pid.isdigit():
-                continue
-            try:
-                with open(f"/proc/{pid}/stat") as f:
-                    name, rest = f.read().split("(", 1)[1].rsplit(")", 1)
-                if int(rest.split()[1]) == self.process.pid:
-                    found[name] = int(pid)
-            except OSError:
-                continue
-        return found
+        return {name: pid for pid, name, _, parent, _ in processes() if parent == self.process.pid}
 
     def stop(self):
         """Ends it politely; returns the exit status."""
@@ -132,9 +138,11 @@ log: {{ level: {level} }}
         return self.process.wait(90)
 
     def kill(self):
-        """kill -9 of the whole of it at once."""
+        """kill -9 of the whole of it at once. Back when no process of it has a socket or a file."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(30)
+        wait_for(lambda: not any(group == self.process.pid and state not in "ZX"
+                                 for _, _, state, _, group in processes()), 30, "it lives")
 
     def __enter__(self):
         return self
