@@ -91,6 +91,7 @@ struct attempt {
 	struct smtp_work early_work;  /* settle.c */
 	unsigned busy;                /* pieces of work that are with workers */
 	int error;                    /* of the last step */
+	int local_removed;            /* 1: local.c delivered all and removed the message */
 	int64_t begun_ms;
 	bool preparing;               /* counted in queue->preparing_count */
 	bool keeper_failed;

@@ -207,7 +207,7 @@ static void local_run(struct smtp_work *work)
 			deliver(a, d, &message);
 	message_close(&message);
 	if (err == 0 && a->local_only && attempt_delivers_all(a))
-		a->finished = smtp_spool_remove(a->queue->spool, a->item->id) == 0;
+		a->local_removed = smtp_spool_remove(a->queue->spool, a->item->id) == 0;
 }
 
 static void local_done(struct smtp_work *work)
@@ -217,6 +217,7 @@ static void local_done(struct smtp_work *work)
 	if (!attempt_returns(a))
 		return;
 	a->local_busy = false;
+	a->finished = a->local_removed == 1;
 	attempt_is_prepared(a);
 	attempt_group_done(a);
 }

@@ -245,6 +245,17 @@ static inline size_t server_count(struct server *s, const size_t *what)
 	return n;
 }
 
+/* All lines so far; good until the next call. */
+static inline const char *server_text(struct server *s)
+{
+	static char text[SERVER_LOG_MAX];
+
+	(void)pthread_mutex_lock(&s->lock);
+	memcpy(text, s->log, s->log_bytes + 1);
+	(void)pthread_mutex_unlock(&s->lock);
+	return text;
+}
+
 static inline void server_stop(struct server *s)
 {
 	if (!s)

@@ -187,10 +187,10 @@ START_TEST(message_goes_out_whole)
 	ck_assert_ptr_nonnull(strstr(world_event_text("delivery.done"), "|reply=250 2.0.0 taken|"));
 	ck_assert_ptr_nonnull(strstr(world_event_text("delivery.done"), "|host=127.0.0.1|peer=127.0.0.1:"));
 	ck_assert_uint_eq(world_spooled(), 0);
-	ck_assert_ptr_nonnull(strstr(servers[0]->log, "EHLO mail.here.test\nMAIL FROM:<a@here.test>"));
-	ck_assert_ptr_nonnull(strstr(servers[0]->log, "\nRCPT TO:<x@one.test>\nRCPT TO:<y@two.test>\nDATA\n"
+	ck_assert_ptr_nonnull(strstr(server_text(servers[0]), "EHLO mail.here.test\nMAIL FROM:<a@here.test>"));
+	ck_assert_ptr_nonnull(strstr(server_text(servers[0]), "\nRCPT TO:<x@one.test>\nRCPT TO:<y@two.test>\nDATA\n"
 				     "Received: by test\nSubject: x\n\n..dot\nend\n.\n"));
-	ck_assert_uint_eq(servers[0]->messages, 1); /* one next hop, one transaction */
+	ck_assert_uint_eq(server_count(servers[0], &servers[0]->messages), 1); /* one next hop, one transaction */
 }
 END_TEST
 
@@ -341,7 +341,7 @@ START_TEST(slow_host_holds_nothing_else)
 	server_release(servers[0]);
 	ck_assert(world_waits(world_is_empty));
 	ck_assert_uint_eq(world_maildir_count("bob"), 1);
-	ck_assert_uint_eq(servers[0]->messages, 1);
+	ck_assert_uint_eq(server_count(servers[0], &servers[0]->messages), 1);
 }
 END_TEST
 
@@ -404,7 +404,7 @@ START_TEST(routes_of_the_configuration)
 	(void)world_mail(&(struct mail){ .from = "a@here.test", .to = { "x@routed.test", "y@none.test" } });
 	ck_assert(world_waits(is_settled));
 	world_settles();
-	ck_assert_uint_eq(count(servers[0]->log, "RCPT TO:<x@routed.test>"), 1);
+	ck_assert_uint_eq(count(server_text(servers[0]), "RCPT TO:<x@routed.test>"), 1);
 	ck_assert_ptr_nonnull(strstr(world_event_text("delivery.fail"), "to=y@none.test"));
 }
 END_TEST
@@ -432,8 +432,8 @@ START_TEST(nothing_is_sent_in_clear)
 	ck_assert(world_waits(is_settled));
 	ck_assert_msg(strstr(world_event_text("delivery.defer"), required[_i].text), "%s",
 		      world_event_text("delivery.defer"));
-	ck_assert_uint_eq(count(servers[0]->log, "MAIL"), 0);
-	ck_assert_uint_eq(count(servers[0]->log, "AUTH"), 0);
+	ck_assert_uint_eq(count(server_text(servers[0]), "MAIL"), 0);
+	ck_assert_uint_eq(count(server_text(servers[0]), "AUTH"), 0);
 }
 END_TEST
 
@@ -443,7 +443,7 @@ START_TEST(login_without_password_waits)
 	(void)world_mail(&(struct mail){ .from = "a@here.test", .to = { "x@one.test" } });
 	ck_assert(world_waits(is_settled));
 	ck_assert_ptr_nonnull(strstr(world_event_text("delivery.defer"), "4.3.5 relay.password_file"));
-	ck_assert_uint_eq(servers[0]->connections, 0);
+	ck_assert_uint_eq(server_count(servers[0], &servers[0]->connections), 0);
 }
 END_TEST
 
@@ -456,9 +456,9 @@ START_TEST(connections_are_used_again)
 		(void)world_mail(&(struct mail){ .from = "a@here.test", .to = { "x@one.test" } });
 	ck_assert(world_waits(world_is_empty) && world_waits(world_is_empty));
 	world_settles();
-	ck_assert_uint_eq(servers[0]->messages, 150);
-	ck_assert_uint_le(servers[0]->connections, 60);
-	ck_assert_uint_eq(count(servers[0]->log, "MAIL FROM"), 150);
+	ck_assert_uint_eq(server_count(servers[0], &servers[0]->messages), 150);
+	ck_assert_uint_le(server_count(servers[0], &servers[0]->connections), 60);
+	ck_assert_uint_eq(count(server_text(servers[0]), "MAIL FROM"), 150);
 }
 END_TEST
 
@@ -474,8 +474,8 @@ START_TEST(connection_closed_while_idle)
 	}
 	ck_assert_uint_eq(world_events("delivery.done"), 2);
 	ck_assert_uint_eq(world_events("delivery.defer"), 0);
-	ck_assert_uint_eq(servers[0]->messages, 2);
-	ck_assert_uint_eq(servers[0]->connections, 2);
+	ck_assert_uint_eq(server_count(servers[0], &servers[0]->messages), 2);
+	ck_assert_uint_eq(server_count(servers[0], &servers[0]->connections), 2);
 }
 END_TEST
 
