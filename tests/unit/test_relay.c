@@ -178,6 +178,8 @@ static const struct script_row friendly[] = { { NULL, NULL, 0 } };
 
 START_TEST(message_goes_out_whole)
 {
+	const char *text;
+
 	start_url("smtp://", friendly);
 	(void)world_mail(&(struct mail){ .from = "a@here.test", .to = { "x@one.test", "y@two.test" },
 					 .content = "Subject: x\r\n\r\n.dot\r\nend\r\n" });
@@ -187,10 +189,12 @@ START_TEST(message_goes_out_whole)
 	ck_assert_ptr_nonnull(strstr(world_event_text("delivery.done"), "|reply=250 2.0.0 taken|"));
 	ck_assert_ptr_nonnull(strstr(world_event_text("delivery.done"), "|host=127.0.0.1|peer=127.0.0.1:"));
 	ck_assert_uint_eq(world_spooled(), 0);
-	ck_assert_ptr_nonnull(strstr(server_text(servers[0]), "EHLO mail.here.test\nMAIL FROM:<a@here.test>"));
-	ck_assert_ptr_nonnull(strstr(server_text(servers[0]), "\nRCPT TO:<x@one.test>\nRCPT TO:<y@two.test>\nDATA\n"
+	text = server_text(servers[0]);
+	ck_assert_ptr_nonnull(strstr(text, "EHLO mail.here.test\nMAIL FROM:<a@here.test>"));
+	ck_assert_ptr_nonnull(strstr(text, "\nRCPT TO:<x@one.test>\nRCPT TO:<y@two.test>\nDATA\n"
 				     "Received: by test\nSubject: x\n\n..dot\nend\n.\n"));
-	ck_assert_uint_eq(server_count(servers[0], &servers[0]->messages), 1); /* one next hop, one transaction */
+	/* one next hop, one transaction */
+	ck_assert_uint_eq(server_count(servers[0], &servers[0]->messages), 1);
 }
 END_TEST
 
