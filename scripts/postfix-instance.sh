@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 # Runs a Postfix with default settings from $PEERS in the foreground, to compare with in `make
 # bench`: postfix-instance.sh DIR PORT. Takes mail for example.test on 127.0.0.1:PORT, delivers
-# to the Maildirs DIR/mail/NAME/. Needs root, as Postfix does; TERM stops it. Never installed.
+# all to the Maildir DIR/mail/box/. Needs root, as Postfix does; TERM stops it. Never installed.
 
 set -eu
 
