@@ -12,7 +12,8 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import tap
-from daemon import Daemon, SMTPCTL, SMTPD, free_port_base, message
+from daemon import (Daemon, SMTPCTL, SMTPD, children_of, free_port_base, message,
+                    open_files)
 
 
 def start_fails(d, *parts):
@@ -137,11 +138,10 @@ def test_mail_process_never_opens_secrets():
     with Daemon() as d:
         d.submission("alice").quit()
         pid = d.children()["mail"]
-        opened = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        opened = open_files(pid)
         assert not [f for f in opened if "accounts.db" in f], opened
         keeper = d.children()["keeper"]
-        opened = [os.readlink(f"/proc/{keeper}/fd/{fd}")
-                  for fd in os.listdir(f"/proc/{keeper}/fd")]
+        opened = open_files(keeper)
         assert [f for f in opened if "accounts.db" in f], opened
 
 
@@ -216,7 +216,9 @@ def test_root_becomes_the_user_of_the_settings():
             tap.wait_for(lambda: b"smtpd.start" in open(log.name, "rb").read(), 20,
                          open(log.name).read())
             nobody = pwd.getpwnam("nobody").pw_uid
-            for pid in [process.pid] + [int(p) for p in os.popen(f"pgrep -P {process.pid}")]:
+            children = children_of(process.pid)
+            assert {"mail", "keeper"} <= set(children), children
+            for pid in [process.pid, *children.values()]:
                 with open(f"/proc/{pid}/status") as f:
                     uids = [line for line in f if line.startswith("Uid:")][0].split()[1:]
                 assert uids == [str(nobody)] * 4, uids

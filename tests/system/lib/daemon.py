@@ -28,6 +28,22 @@ def is_free(port):
             return False
 
 
+def children_of(parent):
+    """pid of each child of a process by its name."""
+    return {name: pid for pid, name, _, above, _ in processes() if above == parent}
+
+
+def open_files(pid):
+    """Names of the files a process holds open; one may be closed while we look."""
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except FileNotFoundError:
+            continue
+    return found
+
+
 def free_port_base():
     """N with N+25, N+465 and N+587 free, below the range of outgoing connections."""
     while True:
@@ -130,7 +146,7 @@ log: {{ level: {level} }}
 
     def children(self):
         """pid of each child by its name."""
-        return {name: pid for pid, name, _, parent, _ in processes() if parent == self.process.pid}
+        return children_of(self.process.pid)
 
     def stop(self):
         """Ends it politely; returns the exit status."""
