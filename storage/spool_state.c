@@ -153,25 +153,23 @@ int spool_state_read(int dir_fd, const char *id, struct smtp_queue_entry *entry)
 
 /* ---- Leaving the queue ---- */
 
-/* Its absence is fine: most messages have none. */
-static int unlink_state(int dir_fd, const char *id)
-{
-	char name[SPOOL_STATE_NAME];
-	int err;
-
-	spool_state_name(id, name);
-	err = storage_unlink(dir_fd, name);
-	return err == SMTP_ENOTFOUND ? 0 : err;
-}
-
-/* The state goes last: a message that came back without it would be sent again to all. */
+/* With a state, both go in order, synced between: a message that came back without it would be sent
+ * again to all. Without one (most messages) there is nothing to keep in order, and the sync is left to
+ * the file system: what a loss of power brings back had been recorded nowhere as done. */
 static int remove_from(int dir_fd, const char *id)
 {
-	int err = dir_fd < 0 ? SMTP_ENOTFOUND : storage_unlink(dir_fd, id);
+	char state[SPOOL_STATE_NAME];
+	int err;
 
+	if (dir_fd < 0)
+		return SMTP_ENOTFOUND;
+	spool_state_name(id, state);
+	if (faccessat(dir_fd, state, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+		return storage_unlink(dir_fd, id);
+	err = storage_unlink(dir_fd, id);
 	if (!err)
 		err = storage_sync(dir_fd);
-	return err ? err : unlink_state(dir_fd, id);
+	return err ? err : storage_unlink(dir_fd, state);
 }
 
 int smtp_spool_remove(struct smtp_spool *spool, const char *id)
