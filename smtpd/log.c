@@ -4,6 +4,7 @@
  */
 #include "smtpd/log.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -14,24 +15,26 @@
 enum { LINE_MAX_BYTES = 4096, VALUE_MAX_BYTES = 1024, ESCAPE_MAX_BYTES = 6,
        END_RESERVE = 4, VALUE_RESERVE = 8, FIELD_RESERVE = 40 };
 
+/* Any thread logs; a reload changes it meanwhile. */
 static struct {
-	enum config_log_format format;
-	enum config_log_level level;
-	const char *process; /* static text */
+	_Atomic(enum config_log_format) format;
+	_Atomic(enum config_log_level) level;
+	_Atomic(const char *) process; /* static text */
 } setup = { LOG_FORMAT_LOGFMT, LOG_LEVEL_INFO, "smtpd" };
 
 struct line {
 	char text[LINE_MAX_BYTES];
 	size_t n;
+	enum config_log_format format; /* of the whole line, whatever happens to the set-up */
 };
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
 
 void log_setup(enum config_log_format format, enum config_log_level level, const char *process)
 {
-	setup.format = format;
-	setup.level = level;
-	setup.process = process;
+	atomic_store(&setup.format, format);
+	atomic_store(&setup.level, level);
+	atomic_store(&setup.process, process);
 }
 
 static size_t room(const struct line *ln, size_t reserve)
@@ -113,7 +116,7 @@ static void put_value(struct line *ln, const struct log_field *field)
 	if (field->kind == LOG_NUMBER) {
 		(void)snprintf(number, sizeof number, "%lld", (long long)field->number);
 		put_text(ln, number);
-	} else if (setup.format == LOG_FORMAT_LOGFMT && is_bare(field->text)) {
+	} else if (ln->format == LOG_FORMAT_LOGFMT && is_bare(field->text)) {
 		put_octets(ln, (const char *)field->text.p, field->text.n);
 	} else {
 		put_quoted(ln, field->text);
@@ -126,9 +129,9 @@ static void put_field(struct line *ln, const struct log_field *field)
 		return;
 	if (strlen(field->name) > room(ln, FIELD_RESERVE))
 		return;
-	put_text(ln, setup.format == LOG_FORMAT_JSON ? ",\"" : " ");
+	put_text(ln, ln->format == LOG_FORMAT_JSON ? ",\"" : " ");
 	put_text(ln, field->name);
-	put_text(ln, setup.format == LOG_FORMAT_JSON ? "\":" : "=");
+	put_text(ln, ln->format == LOG_FORMAT_JSON ? "\":" : "=");
 	put_value(ln, field);
 }
 
@@ -143,11 +146,12 @@ static void put_head(struct line *ln, enum config_log_level level, const char *e
 	(void)gmtime_r(&now.tv_sec, &utc);
 	(void)strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &utc);
 	(void)snprintf(head, sizeof head,
-		       setup.format == LOG_FORMAT_JSON ?
+		       ln->format == LOG_FORMAT_JSON ?
 			       "{\"event\":\"%s\",\"time\":\"%s.%03ldZ\",\"level\":\"%s\","
 			       "\"process\":\"%s\"" :
 			       "event=%s time=%s.%03ldZ level=%s process=%s",
-		       event, date, now.tv_nsec / 1000000, level_names[level], setup.process);
+		       event, date, now.tv_nsec / 1000000, level_names[level],
+		       atomic_load_explicit(&setup.process, memory_order_relaxed));
 	put_text(ln, head);
 }
 
@@ -158,13 +162,14 @@ void log_event_fields(enum config_log_level level, const char *event, const stru
 	size_t i;
 	ssize_t written;
 
-	if (level < setup.level)
+	if (level < atomic_load_explicit(&setup.level, memory_order_relaxed))
 		return;
 	ln.n = 0;
+	ln.format = atomic_load_explicit(&setup.format, memory_order_relaxed);
 	put_head(&ln, level, event);
 	for (i = 0; i < count; i++)
 		put_field(&ln, &fields[i]);
-	if (setup.format == LOG_FORMAT_JSON)
+	if (ln.format == LOG_FORMAT_JSON)
 		ln.text[ln.n++] = '}';
 	ln.text[ln.n++] = '\n';
 	/* Nobody could be told that the log can't be written. */
