@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import smtplib
@@ -30,7 +31,7 @@ def is_free(port):
 
 def children_of(parent):
     """pid of each child of a process by its name."""
-    return {name: pid for pid, name, _, above, _ in processes() if above == parent}
+    return {name: pid for pid, name, above, _ in processes() if above == parent}
 
 
 def open_files(pid):
@@ -53,17 +54,19 @@ def free_port_base():
 
 
 def processes():
-    """(pid, name, state, parent, group) of each."""
+    """(pid, name, parent, group) of each that still has a thread."""
     for pid in os.listdir("/proc"):
         if not pid.isdigit():
             continue
         try:
             with open(f"/proc/{pid}/stat") as f:
                 name, rest = f.read().split("(", 1)[1].rsplit(")", 1)
+            threads = len(os.listdir(f"/proc/{pid}/task"))
         except OSError:
             continue
         state, parent, group = rest.split()[:3]
-        yield int(pid), name, state, int(parent), int(group)
+        if state not in "ZX" or threads > 1:  # the first thread may be gone before the others
+            yield int(pid), name, int(parent), int(group)
 
 
 class Daemon:
@@ -157,8 +160,8 @@ log: {{ level: {level} }}
         """kill -9 of the whole of it at once. Back when no process of it has a socket or a file."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(30)
-        wait_for(lambda: not any(group == self.process.pid and state not in "ZX"
-                                 for _, _, state, _, group in processes()), 30, "it lives")
+        wait_for(lambda: all(group != self.process.pid for _, _, _, group in processes()), 30,
+                 "it lives")
 
     def __enter__(self):
         return self
@@ -171,9 +174,11 @@ log: {{ level: {level} }}
                 self.kill()
                 if kind is None:
                     raise
-        if kind is not None:
-            print("--- log of smtpd:\n" + self.log_text()[-8000:], flush=True)
+        found = re.search(r"Sanitizer: .*|.*runtime error: .*", self.log_text())
+        if kind is not None or found:
+            print("--- log of smtpd:\n" + self.log_text()[-16000:], flush=True)
         shutil.rmtree(self.dir, ignore_errors=True)
+        assert kind is not None or not found, found.group(0)
 
     # ---- Looking at it ----
 
