@@ -85,7 +85,7 @@ count()
 # Runs one test; its result goes to a file, a line to the screen when it is done.
 run_one()
 {
-	local kind=$1 name=$2 seconds=$3 file=$4 log=$logs/$2.log rc=0 begin=$SECONDS
+	local kind=$1 name=$2 seconds=$3 file=$4 log=$logs/$1-$2.log rc=0 begin=$SECONDS
 	local passed failed skipped
 	case $kind in
 	fuzz)
@@ -103,9 +103,9 @@ run_one()
 	timeout -k 10 "$seconds" "$@" >"$log" 2>&1 </dev/null || rc=$?
 	[ "$rc" -ne 124 ] && [ "$rc" -ne 137 ] || echo "run.sh: stopped after $seconds s" >>"$log"
 	read -r passed failed skipped < <(count "$log" "$rc")
-	echo "$passed $failed $skipped" >"$logs/$name.result"
-	printf '  %-4s %-32s %4d passed %3d failed %3d s%s\n' \
-		"$([ "$failed" -eq 0 ] && echo ok || echo FAIL)" "$name" "$passed" "$failed" \
+	echo "$passed $failed $skipped" >"$logs/$kind-$name.result"
+	printf '  %-4s %-11s %-28s %4d passed %3d failed %3d s%s\n' \
+		"$([ "$failed" -eq 0 ] && echo ok || echo FAIL)" "$kind" "$name" "$passed" "$failed" \
 		$((SECONDS - begin)) "$([ "$skipped" -eq 0 ] || echo "  $skipped skipped")"
 }
 
@@ -124,7 +124,8 @@ done | awk -v only="${ONLY:-}" 'only == "" || index($2, only)' >"$logs/list"
 xargs -r -a "$logs/list" -L 1 -P "${TESTS_JOBS:-2}" "$0" --one
 
 passed=0 failed=0 skipped=0
-while read -r _ name _ _; do
+while read -r kind name _ _; do
+	name=$kind-$name
 	if ! read -r p f s <"$logs/$name.result"; then
 		echo "$name: no result"
 		p=0 f=1 s=0
