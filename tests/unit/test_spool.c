@@ -348,12 +348,16 @@ END_TEST
 /* Also when the clock is set back. */
 START_TEST(ids_never_go_back)
 {
-	char before[SMTP_QUEUE_ID_MAX + 1], after[SMTP_QUEUE_ID_MAX + 1];
+	char today[SMTP_QUEUE_ID_MAX + 1], before[SMTP_QUEUE_ID_MAX + 1];
+	char after[SMTP_QUEUE_ID_MAX + 1];
 
+	ck_assert_int_eq(spool_make_id(spool, today), 0);
 	spool->last_us = (uint64_t)10000000000 * 1000000; /* in the year 2286 */
 	ck_assert_int_eq(spool_make_id(spool, before), 0);
 	ck_assert_int_eq(spool_make_id(spool, after), 0);
 	ck_assert_int_lt(strcmp(before, after), 0);
+	ck_assert_int_lt(strncmp(today, before, 4), 0);
+	ck_assert_int_lt(strncmp(today, after, 4), 0);
 	ck_assert_int_ne(strncmp(before, after, SPOOL_ID_TEXT - 7), 0);
 }
 END_TEST
