@@ -147,6 +147,7 @@ static int unlink_one(const char *path, const struct stat *st, int kind, struct 
 int main(int argc, char **argv)
 {
 	static const int threads[] = { 1, 8, THREADS_MAX };
+	struct smtp_spool_sweep swept;
 	char folder[4096];
 	int err;
 
@@ -158,6 +159,8 @@ int main(int argc, char **argv)
 	}
 	memset(content, 'x', sizeof content);
 	err = smtp_spool_open(&spool, folder, false);
+	if (!err)
+		err = smtp_spool_sweep(spool, &swept, NULL, NULL); /* as smtpd does */
 	for (size_t t = 0; t < sizeof threads / sizeof *threads && !err; t++)
 		for (size_t s = 0; s < sizeof steps / sizeof *steps && !err; s++)
 			err = measure(&steps[s], threads[t]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The open spool: its directories, its queue ids, what is in it. One file a message; the parts are
- * spool_write.c (until it is durable), spool_read.c, spool_state.c (what became of it) and
- * spool_sweep.c; spool_format.h says what the files look like.
+ * spool_write.c (until it is durable), spool_read.c, spool_state.c (what became of it),
+ * spool_sweep.c and spool_pool.c; spool_format.h says what the files look like.
  */
 #include "storage/spool_internal.h"
 
@@ -160,6 +160,7 @@ static int open_all(struct smtp_spool *spool, const char *directory)
 	    (err = open_dir(spool, spool->root_fd, "queue", &spool->queue_fd, &made)) ||
 	    (err = open_dir(spool, spool->root_fd, "bounce", &spool->bounce_fd, &made)) ||
 	    (err = open_dir(spool, spool->root_fd, "corrupt", &spool->corrupt_fd, &made)) ||
+	    (err = open_dir(spool, spool->root_fd, "free", &spool->free_fd, &made)) ||
 	    (err = open_queue(spool)))
 		return err;
 	return made ? storage_sync(spool->root_fd) : 0;
@@ -172,8 +173,13 @@ int smtp_spool_open(struct smtp_spool **out, const char *directory, bool read_on
 
 	if (!spool)
 		return SMTP_ENOMEM;
+	if (pthread_mutex_init(&spool->pool.lock, NULL) != 0) {
+		free(spool);
+		return SMTP_ENOMEM;
+	}
 	spool->read_only = read_only;
-	spool->root_fd = spool->queue_fd = spool->bounce_fd = spool->corrupt_fd = -1;
+	spool->root_fd = spool->queue_fd = -1;
+	spool->bounce_fd = spool->corrupt_fd = spool->free_fd = -1;
 	for (int i = 0; i < SPOOL_DIRS; i++)
 		spool->dir_fds[i] = -1;
 	err = open_all(spool, directory);
@@ -197,10 +203,12 @@ void smtp_spool_close(struct smtp_spool *spool)
 		return;
 	for (int i = 0; i < SPOOL_DIRS; i++)
 		close_dir(spool->dir_fds[i]);
+	close_dir(spool->free_fd);
 	close_dir(spool->corrupt_fd);
 	close_dir(spool->bounce_fd);
 	close_dir(spool->queue_fd);
 	close_dir(spool->root_fd);
+	(void)pthread_mutex_destroy(&spool->pool.lock);
 	free(spool);
 }
 

@@ -10,23 +10,35 @@
 #include "storage/spool_format.h"
 #include "storage/sys.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 enum {
 	SPOOL_DIRS = 256,       /* queue/00 to queue/ff */
 	SPOOL_ID_TEXT = 18,     /* 11 digits of time, 7 of chance, base 32 */
 	SPOOL_STATE_NAME = SMTP_QUEUE_ID_MAX + sizeof ".state",
-	SPOOL_TAIL_BYTES = 8192 /* read at once: holds most envelopes */
+	SPOOL_TAIL_BYTES = 8192, /* read at once: holds most envelopes */
+	SPOOL_POOL_MAX = 4096   /* empty files that are kept */
 };
 
-/* Nothing but the clock changes after opening: any thread may use it. The directories stay open,
- * so that nothing walks a path again. */
+/* Names of the empty files in free/. In use after a sweep: the process that sweeps is the one that
+ * runs the queue, and only it may count on what lies there. */
+struct spool_pool {
+	pthread_mutex_t lock;
+	bool in_use;
+	size_t count;
+	char names[SPOOL_POOL_MAX][SPOOL_ID_TEXT + 1];
+};
+
+/* Nothing but the clock and the pool changes after opening: any thread may use it. The directories
+ * stay open, so that nothing walks a path again. */
 struct smtp_spool {
-	int root_fd, queue_fd, bounce_fd, corrupt_fd;
+	int root_fd, queue_fd, bounce_fd, corrupt_fd, free_fd;
 	int dir_fds[SPOOL_DIRS]; /* -1: not there (opened read-only) */
 	bool read_only;
 	struct storage_owner owner;
 	_Atomic uint64_t last_us; /* of the ids given so far */
+	struct spool_pool pool;
 };
 
 /** A new queue id. SMTP_EIO: the system gives no random numbers. */
@@ -54,6 +66,13 @@ SMTP_MUST_USE int spool_message_find(const struct smtp_spool *spool, const char 
 
 /** Applies ID.state in `dir_fd`, if there is one, to the entry. */
 SMTP_MUST_USE int spool_state_read(int dir_fd, const char *id, struct smtp_queue_entry *entry);
+
+/** Begins to use free/ with what lies there. */
+SMTP_MUST_USE int spool_pool_open(struct smtp_spool *spool);
+/** Gives an empty file the name of a message: a descriptor, or SMTP_ENOTFOUND if there is none. */
+SMTP_MUST_USE int spool_pool_take(struct smtp_spool *spool, const char *id);
+/** Takes the file of a message; on error it may still be there, and is to be removed. */
+SMTP_MUST_USE int spool_pool_give(struct smtp_spool *spool, int dir_fd, const char *id);
 
 /** Calls `each` with every name in a directory but . and .., until it returns non-zero. */
 SMTP_MUST_USE int spool_each_name(int dir_fd, int (*each)(const char *name, void *user),

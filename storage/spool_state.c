@@ -153,10 +153,17 @@ int spool_state_read(int dir_fd, const char *id, struct smtp_queue_entry *entry)
 
 /* ---- Leaving the queue ---- */
 
+static int remove_message(struct smtp_spool *spool, int dir_fd, const char *id)
+{
+	int err = spool_pool_give(spool, dir_fd, id);
+
+	return err && err != SMTP_ENOTFOUND ? storage_unlink(dir_fd, id) : err;
+}
+
 /* With a state, both go in order, synced between: a message that came back without it would be sent
  * again to all. Without one (most messages) there is nothing to keep in order, and the sync is left to
  * the file system: what a loss of power brings back had been recorded nowhere as done. */
-static int remove_from(int dir_fd, const char *id)
+static int remove_from(struct smtp_spool *spool, int dir_fd, const char *id)
 {
 	char state[SPOOL_STATE_NAME];
 	int err;
@@ -165,8 +172,8 @@ static int remove_from(int dir_fd, const char *id)
 		return SMTP_ENOTFOUND;
 	spool_state_name(id, state);
 	if (faccessat(dir_fd, state, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
-		return storage_unlink(dir_fd, id);
-	err = storage_unlink(dir_fd, id);
+		return remove_message(spool, dir_fd, id);
+	err = remove_message(spool, dir_fd, id);
 	if (!err)
 		err = storage_sync(dir_fd);
 	return err ? err : storage_unlink(dir_fd, state);
@@ -178,8 +185,8 @@ int smtp_spool_remove(struct smtp_spool *spool, const char *id)
 
 	if (spool->read_only || !smtp_queue_id_is_valid(id))
 		return spool->read_only ? SMTP_ESTATE : SMTP_ENOTFOUND;
-	err = remove_from(spool_dir_fd(spool, id), id);
-	return err == SMTP_ENOTFOUND ? remove_from(spool->bounce_fd, id) : err;
+	err = remove_from(spool, spool_dir_fd(spool, id), id);
+	return err == SMTP_ENOTFOUND ? remove_from(spool, spool->bounce_fd, id) : err;
 }
 
 int smtp_spool_bury(struct smtp_spool *spool, const char *id)

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct sweep {
@@ -35,13 +36,16 @@ static bool exists_in(int dir_fd, const char *name)
 	return faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Work on it had begun: this one was accepted, whatever became of its trailer. */
-static bool has_state(const struct sweep *s, const char *id)
+/* Work on it had begun: this one was accepted, whatever became of its trailer. Unless it is empty:
+ * then the work was done, and the file on its way to free/. */
+static bool was_accepted(const struct sweep *s, const char *id)
 {
 	char state[SPOOL_STATE_NAME];
+	struct stat st;
 
 	spool_state_name(id, state);
-	return exists_in(s->dir_fd, state);
+	return exists_in(s->dir_fd, state) &&
+	       !(fstatat(s->dir_fd, id, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size == 0);
 }
 
 /* It follows its message. */
@@ -55,14 +59,24 @@ static int set_aside_state(struct sweep *s, const char *id)
 	return err == SMTP_ENOTFOUND ? 0 : err;
 }
 
+static int unlink_state(struct sweep *s, const char *id)
+{
+	char state[SPOOL_STATE_NAME];
+	int err;
+
+	spool_state_name(id, state);
+	err = storage_unlink(s->dir_fd, state);
+	return err == SMTP_ENOTFOUND ? 0 : err;
+}
+
 static int sweep_bad_message(struct sweep *s, const char *id, int reason)
 {
 	int err;
 
-	if (reason == SMTP_ENOTFOUND && !has_state(s, id)) {
+	if (reason == SMTP_ENOTFOUND && !was_accepted(s, id)) {
 		err = storage_unlink(s->dir_fd, id);
 		s->result->unfinished += !err;
-		return err;
+		return err ? err : unlink_state(s, id);
 	}
 	if (reason == SMTP_EVERSION) {
 		if (s->report)
@@ -139,5 +153,5 @@ int smtp_spool_sweep(struct smtp_spool *spool, struct smtp_spool_sweep *result,
 		s.dir_fd = spool->dir_fds[i];
 		err = spool_each_name(s.dir_fd, sweep_name, &s);
 	}
-	return err;
+	return err ? err : spool_pool_open(spool);
 }

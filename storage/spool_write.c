@@ -72,9 +72,11 @@ static void discard(struct smtp_spool_file *file)
 
 static int create(struct smtp_spool_file *file)
 {
-	int fd = storage_openat(spool_dir_fd(file->spool, file->id), file->id,
-				O_RDWR | O_CREAT | O_EXCL, 0600);
+	int fd = spool_pool_take(file->spool, file->id);
 
+	if (fd == SMTP_ENOTFOUND)
+		fd = storage_openat(spool_dir_fd(file->spool, file->id), file->id,
+				    O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (fd < 0)
 		return fd;
 	file->fd = fd;

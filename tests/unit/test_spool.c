@@ -759,6 +759,7 @@ static const struct {
 	{ "content only", "%s", "From: a\r\n\r\n", 0, false, UNFINISHED },
 	{ "trailer torn", "%s", NULL, 1, false, UNFINISHED },
 	{ "trailer torn, but in delivery", "%s", NULL, 1, true, CORRUPT },
+	{ "emptied after delivery", "%s", "", 0, true, UNFINISHED },
 	{ "trailer of nothing", "%s", "trailer 0 smtp-spool 01\n", 0, false, CORRUPT },
 	{ "newer", "%s", "anything smtp-spool 02\n", 0, false, KEPT },
 	{ "odd name", "core", "x", 0, false, CORRUPT },
@@ -840,6 +841,67 @@ START_TEST(sweep_takes_the_state_to_the_dead_letter)
 	ck_assert_int_eq(smtp_spool_sweep(spool, &(struct smtp_spool_sweep){ 0 }, NULL, NULL), 0);
 	ck_assert(fixture_exists(fixture_path("spool/bounce/%s.state", id)));
 	ck_assert_int_eq(fixture_count(fixture_path("spool/queue")), 0);
+}
+END_TEST
+
+/* ---- Files used again ---- */
+
+/* After a sweep the files of finished messages are emptied and used again, a long one for a short
+ * message too, and by whoever opens the spool next. */
+START_TEST(files_are_used_again)
+{
+	static char long_content[300000];
+	struct smtp_spool_sweep result;
+	struct stat before, after;
+	const char *id;
+
+	memset(long_content, 'a', sizeof long_content - 1);
+	ck_assert_int_eq(smtp_spool_sweep(spool, &result, NULL, NULL), 0);
+	id = put(long_content);
+	ck_assert_int_eq(stat(file_of(id), &before), 0);
+	ck_assert_int_eq(smtp_spool_remove(spool, id), 0);
+	ck_assert_int_eq(fixture_count(fixture_path("spool/queue")), 0);
+	ck_assert_int_eq(fixture_count(fixture_path("spool/free")), 1);
+	ck_assert_int_eq(stat(fixture_path("spool/free/%s", id), &after), 0);
+	ck_assert_int_eq(after.st_size, 0);
+
+	smtp_spool_close(spool);
+	ck_assert_int_eq(smtp_spool_open(&spool, fixture_path("spool"), false), 0);
+	ck_assert_int_eq(smtp_spool_sweep(spool, &result, NULL, NULL), 0);
+	id = put("x\r\n");
+	ck_assert_int_eq(stat(file_of(id), &after), 0);
+	ck_assert_uint_eq(before.st_ino, after.st_ino);
+	ck_assert_int_eq(fixture_count(fixture_path("spool/free")), 0);
+	check_reader(id, "Received: x\r\n", (const uint8_t *)"x\r\n", 3);
+}
+END_TEST
+
+/* Without a sweep (a tool beside the server) nothing is kept. */
+START_TEST(only_who_sweeps_keeps_files)
+{
+	ck_assert_int_eq(smtp_spool_remove(spool, put("x\r\n")), 0);
+	ck_assert_int_eq(fixture_count(fixture_path("spool/free")), 0);
+}
+END_TEST
+
+/* What lies in free/ and is not empty is no file of ours to empty. */
+START_TEST(full_file_in_free_is_not_used)
+{
+	struct smtp_spool_sweep result;
+	const char *id = put("x\r\n");
+	struct stat st;
+
+	ck_assert_int_eq(link(file_of(id), fixture_path("spool/free/%s", id)), 0);
+	fixture_write(fixture_path("spool/free/odd"), "", 0);
+	ck_assert_int_eq(smtp_spool_sweep(spool, &result, NULL, NULL), 0);
+	ck_assert_int_eq(fixture_count(fixture_path("spool/free")), 0);
+	ck_assert_int_eq(fixture_count(fixture_path("spool/corrupt")), 2);
+	check_reader(id, "Received: x\r\n", (const uint8_t *)"x\r\n", 3);
+	/* Nor one that something else refers to when it is to be emptied. */
+	ck_assert_int_eq(smtp_spool_remove(spool, id), 0);
+	ck_assert_int_eq(fixture_count(fixture_path("spool/free")), 0);
+	ck_assert_int_eq(stat(fixture_path("spool/corrupt/%s", id), &st), 0);
+	ck_assert_int_gt(st.st_size, 0);
 }
 END_TEST
 
@@ -984,6 +1046,9 @@ int main(void)
 	tcase_add_loop_test(tc, sweep_tidies, 0, ROWS(odd_files));
 	tcase_add_test(tc, sweep_knows_the_folder);
 	tcase_add_test(tc, sweep_takes_the_state_to_the_dead_letter);
+	tcase_add_test(tc, files_are_used_again);
+	tcase_add_test(tc, only_who_sweeps_keeps_files);
+	tcase_add_test(tc, full_file_in_free_is_not_used);
 	tcase_add_test(tc, reopened_spool_has_it_all);
 	tcase_add_test(tc, read_only_makes_nothing);
 	tcase_add_test(tc, files_belong_to_the_owner_of_the_folder);

@@ -25,7 +25,7 @@ enum {
 	SMTP_SPOOL_GATHER_BYTES = 131072 /* smaller content is kept in memory until commit */
 };
 
-/** Opens the spool below `directory`, creating what is missing (queue/HH, bounce, corrupt; mode 0700)
+/** Opens the spool below `directory`, creating what is missing (queue/HH, bounce, corrupt, free; mode 0700)
  *  unless `read_only`. @out is closed with smtp_spool_close(); unchanged on error. */
 SMTP_API SMTP_MUST_USE int smtp_spool_open(struct smtp_spool **out, const char *directory,
 					   bool read_only);
@@ -139,8 +139,9 @@ struct smtp_spool_sweep {
 	size_t corrupt;    /* moved to corrupt/ */
 	size_t orphans;    /* state files without a message, removed */
 };
-/** At the start, before anything else writes: removes what was never accepted, sets aside what can't be
- *  read. `report` (may be NULL) is told each file that was moved. */
+/** At the start, before anything else writes, by the one process that runs the queue: removes what was
+ *  never accepted, sets aside what can't be read. `report` (may be NULL) is told each file that was
+ *  moved. From then on files of finished messages are kept, emptied, for new ones. */
 SMTP_API SMTP_MUST_USE int smtp_spool_sweep(struct smtp_spool *, struct smtp_spool_sweep *result,
 					    void (*report)(const char *file, const char *reason,
 							   void *user),
