@@ -172,15 +172,16 @@ struct smtp_spool_outcome {
 };
 
 /** Records what became of recipients, in one append. When any is no longer QUEUED it is synced
- *  before the call returns. When this leaves no recipient QUEUED, smtp_spool_remove() alone does: it
- *  is durable too, and cheaper. Once a recipient is settled, further outcomes don't change it. */
+ *  before the call returns. When this leaves no recipient QUEUED, smtp_spool_remove() alone does and is
+ *  cheaper. Once a recipient is settled, further outcomes don't change it. */
 SMTP_API SMTP_MUST_USE int smtp_spool_record(struct smtp_spool *, const char *id,
 					     const struct smtp_spool_outcome *outcomes, size_t count);
 /** Records that a delay notice was sent. */
 SMTP_API SMTP_MUST_USE int smtp_spool_record_delay_notice(struct smtp_spool *, const char *id,
 							  int64_t time_ms);
-/** Removes an entry, or a dead letter, and its state; synced before the call returns. SMTP_ENOTFOUND if
- *  there is none. */
+/** Removes an entry, or a dead letter, and its state. An entry of which something was recorded is gone
+ *  for good when the call returns; another may come back after a loss of power (docs/STORAGE.md).
+ *  SMTP_ENOTFOUND if there is none. */
 SMTP_API SMTP_MUST_USE int smtp_spool_remove(struct smtp_spool *, const char *id);
 /** Moves an entry to bounce/: a report that could not be delivered. */
 SMTP_API SMTP_MUST_USE int smtp_spool_bury(struct smtp_spool *, const char *id);
