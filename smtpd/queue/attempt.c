@@ -133,6 +133,10 @@ void attempt_is_prepared(struct attempt *a)
 /* Nothing was tried, for reasons of our own: soon again, and nothing is recorded. */
 static void attempt_postpone(struct attempt *a)
 {
+	if (!a->queue->draining)
+		log_event(LOG_LEVEL_WARN, "queue.hold", LOG_STR("queue_id", a->item->id),
+			  LOG_STR("reason", a->keeper_failed ? "the keeper does not answer" :
+							       "out of memory"));
 	attempt_end(a, queue_wall_ms() + QUEUE_HICCUP_MS);
 }
 

@@ -91,10 +91,12 @@ struct attempt {
 	struct smtp_work early_work;  /* settle.c */
 	unsigned busy;                /* pieces of work that are with workers */
 	int error;                    /* of the last step */
+	int local_error;              /* of reading the message in local.c */
 	int local_removed;            /* 1: local.c delivered all and removed the message */
 	int64_t begun_ms;
 	bool preparing;               /* counted in queue->preparing_count */
 	bool keeper_failed;
+	bool is_corrupt;              /* the content is not what was accepted: to corrupt/ with it */
 	bool finished;                /* removed or buried: nothing is left of the message */
 	bool local_only, local_busy;  /* no relay; local.c is at work */
 	bool early_busy, settle_waits;

@@ -169,7 +169,7 @@ static void explain(struct outcome *o, int err)
 		outcome_set(o, OUTCOME_TRANSIENT, NULL, "4.3.0 the mailbox can't be written");
 }
 
-static void deliver(const struct attempt *a, struct delivery *d, struct message *m)
+static int deliver(const struct attempt *a, struct delivery *d, struct message *m)
 {
 	char address[SMTP_MAILBOX_TEXT_MAX + 1], top[LOCAL_TOP_MAX], unique[SMTP_QUEUE_ID_MAX + 24];
 	struct smtp_maildir_message maildir = { .directory = d->maildir, .hostname = a->hostname,
@@ -181,7 +181,7 @@ static void deliver(const struct attempt *a, struct delivery *d, struct message 
 	if (was_delivered_to(m, address)) {
 		outcome_set(&d->outcome, OUTCOME_PERMANENT, NULL,
 			    "5.4.6 mail loops: it was delivered to this mailbox before");
-		return;
+		return 0;
 	}
 	(void)snprintf(unique, sizeof unique, "%s.%zu", a->entry->id, d->recipient);
 	n = snprintf(top, sizeof top, "Return-Path: <%s>\r\nDelivered-To: %s\r\n",
@@ -191,7 +191,10 @@ static void deliver(const struct attempt *a, struct delivery *d, struct message 
 		maildir.top = (struct smtp_span){ (const uint8_t *)top, (size_t)n };
 		err = smtp_maildir_deliver(&maildir);
 	}
+	if (err == SMTP_ECORRUPT)
+		return err;
 	explain(&d->outcome, err);
+	return 0;
 }
 
 /* ---- all of them, on a worker ---- */
@@ -204,8 +207,9 @@ static void local_run(struct smtp_work *work)
 
 	for (struct delivery *d = a->deliveries; d && err == 0; d = d->next)
 		if (d->place == PLACE_HERE)
-			deliver(a, d, &message);
+			err = deliver(a, d, &message);
 	message_close(&message);
+	a->local_error = err;
 	if (err == 0 && a->local_only && attempt_delivers_all(a))
 		a->local_removed = smtp_spool_remove(a->queue->spool, a->item->id) == 0;
 }
@@ -218,6 +222,7 @@ static void local_done(struct smtp_work *work)
 		return;
 	a->local_busy = false;
 	a->finished = a->local_removed == 1;
+	a->is_corrupt = a->is_corrupt || a->local_error == SMTP_ECORRUPT;
 	attempt_is_prepared(a);
 	attempt_group_done(a);
 }

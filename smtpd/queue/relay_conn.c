@@ -244,6 +244,8 @@ void relay_conn_loaded(struct relay_conn *conn)
 	struct outcome why = { 0 };
 	int err = conn->job->error;
 
+	if (err == SMTP_ECORRUPT)
+		conn->job->attempt->is_corrupt = true;
 	if (err == 0) {
 		set_state(conn, CONN_SENDING);
 		err = begin_transaction(conn);
@@ -286,6 +288,8 @@ static void on_ready(struct smtp_client_session *session, void *user)
 	struct relay_conn *conn = user;
 
 	(void)session;
+	if (conn->hop->limit < RELAY_HOP_CONNECTIONS_MAX)
+		conn->hop->limit++; /* it was lowered when one could not be opened */
 	outcome_release(&conn->failure);
 	relay_conn_serve(conn);
 }

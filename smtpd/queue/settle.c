@@ -91,6 +91,15 @@ static void log_delivery(const struct attempt *a, const char *to, const struct s
 				    said || !text[0] ? NULL : text));
 }
 
+/* Recipients that were to be tried and could not, through no fault of the mail. */
+static bool has_untried(const struct attempt *a)
+{
+	for (size_t i = 0; i < a->entry->recipient_count; i++)
+		if (a->settlements[i].outcome && !a->settlements[i].touched)
+			return true;
+	return false;
+}
+
 static void log_all(struct attempt *a)
 {
 	if (a->logged)
@@ -99,6 +108,13 @@ static void log_all(struct attempt *a)
 	for (size_t i = 0; i < a->entry->recipient_count; i++)
 		if (a->settlements[i].touched)
 			log_delivery(a, a->entry->recipients[i].address, &a->settlements[i]);
+	if (has_untried(a) && !a->is_corrupt && !a->queue->draining)
+		log_event(LOG_LEVEL_WARN, "queue.hold", LOG_STR("queue_id", a->item->id),
+			  LOG_STR("reason", a->local_error ? smtp_error_str(a->local_error) :
+							     "could not be tried now"));
+	if (a->is_corrupt && !a->is_done)
+		log_event(LOG_LEVEL_ERROR, "queue.hold", LOG_STR("queue_id", a->item->id),
+			  LOG_STR("reason", "the content is damaged: moved to corrupt/"));
 	if (a->is_dead)
 		log_event(LOG_LEVEL_WARN, "bounce.dead", LOG_STR("queue_id", a->item->id),
 			  LOG_STR("from", a->entry->reverse_path),
@@ -172,6 +188,8 @@ static int record(struct attempt *a)
 		err = smtp_spool_record_delay_notice(spool, id, queue_wall_ms());
 	if (err == 0 && a->is_dead)
 		err = smtp_spool_bury(spool, id);
+	else if (err == 0 && a->is_corrupt && !a->is_done)
+		err = smtp_spool_set_aside(spool, id);
 	return err;
 }
 
@@ -221,7 +239,7 @@ static void record_done(struct smtp_work *work)
 		return;
 	}
 	log_all(a);
-	a->finished = a->is_done;
+	a->finished = a->is_done || a->is_corrupt;
 	attempt_end(a, next_due_ms(a));
 }
 

@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <ftw.h>
+#include <glob.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -318,6 +319,23 @@ static inline const char *world_mail(const struct mail *mail)
 
 	queue_accepted(world.queue, id);
 	return id;
+}
+
+/* Overwrites some octets of its file. */
+static inline void world_damage(const char *id, long offset, int whence)
+{
+	char path[256];
+	glob_t found;
+	FILE *f;
+
+	(void)snprintf(path, sizeof path, "%s/spool/queue/*/%s", world.directory, id);
+	ck_assert_int_eq(glob(path, 0, NULL, &found), 0);
+	f = fopen(found.gl_pathv[0], "r+");
+	ck_assert_ptr_nonnull(f);
+	globfree(&found);
+	ck_assert_int_eq(fseek(f, offset, whence), 0);
+	ck_assert_int_ge(fputs("##########", f), 0);
+	ck_assert_int_eq(fclose(f), 0);
 }
 
 /* ---- time passes ---- */

@@ -2,6 +2,8 @@
 /* From the queue to other hosts: scripted servers on loopback, a fake resolver. */
 #include "smtpd/queue/relay_conn.h"
 #include "tests/unit/queue_world.h"
+#include "tests/unit/scripted_server.h"
+#include "tests/unit/certificate.h"
 #include "tests/unit/queue_server.h"
 
 /* ---- the fake resolver ---- */
@@ -161,6 +163,11 @@ static bool is_settled(void)
 {
 	return world_events("delivery.done") + world_events("delivery.defer") +
 		       world_events("delivery.fail") > 0 && world_is_quiet();
+}
+
+static bool is_held(void)
+{
+	return world_events("queue.hold") > 0 && world_is_quiet();
 }
 
 static size_t count(const char *text, const char *what)
@@ -415,13 +422,7 @@ END_TEST
 
 /* ---- TLS and logins that have to be ---- */
 
-static const struct { const char *scheme, *text; } required[] = {
-	{ "smtp+starttls://", "reason=4.7.5 " },
-	{ "smtp://joe@", "reason=4.7.5 " },
-	{ "smtps://", "reason=4." },
-};
-
-START_TEST(nothing_is_sent_in_clear)
+static void write_password(void)
 {
 	FILE *f;
 
@@ -430,6 +431,17 @@ START_TEST(nothing_is_sent_in_clear)
 	ck_assert_ptr_nonnull(f);
 	ck_assert_int_gt(fputs("hush\n", f), 0);
 	ck_assert_int_eq(fclose(f), 0);
+}
+
+static const struct { const char *scheme, *text; } required[] = {
+	{ "smtp+starttls://", "reason=4.7.5 " },
+	{ "smtp://joe@", "reason=4.7.5 " },
+	{ "smtps://", "reason=4." },
+};
+
+START_TEST(nothing_is_sent_in_clear)
+{
+	write_password();
 	queue_set_config(world.queue, &world.config);
 	start_url(required[_i].scheme, friendly);
 	(void)world_mail(&(struct mail){ .from = "a@here.test", .to = { "x@one.test" } });
@@ -441,6 +453,49 @@ START_TEST(nothing_is_sent_in_clear)
 }
 END_TEST
 
+/* "joe" and "hush", after TLS with a certificate that is trusted, or is not. */
+static const struct {
+	const char *name, *script;
+	bool is_trusted;
+	const char *event, *text;
+} logins[] = {
+	{ "taken", "S 220 x\nC EHLO\nS 250-x\nS 250 STARTTLS\nC STARTTLS\nS 220 go\nT\nC EHLO\nS 250-x\n"
+		   "S 250 AUTH PLAIN\nC AUTH PLAIN AGpvZQBodXNo\nS 235 2.7.0 hello\n"
+		   "C MAIL FROM:<a@here.test>\n"
+		   "S 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\nS 250 2.0.0 taken\n"
+		   "W",
+	  true, "delivery.done", "reply=250 2.0.0 taken|" },
+	{ "refused", "S 220 x\nC EHLO\nS 250-x\nS 250 STARTTLS\nC STARTTLS\nS 220 go\nT\nC EHLO\nS 250-x\n"
+		     "S 250 AUTH PLAIN\nC AUTH\nS 535 5.7.8 who\nW", true, "delivery.defer",
+	  "reply=535 5.7.8 who|" },
+	{ "not trusted", "S 220 x\nC EHLO\nS 250-x\nS 250 STARTTLS\nC STARTTLS\nS 220 go\nT\nW", false,
+	  "delivery.defer", "reason=4.7.5 " },
+};
+
+START_TEST(login)
+{
+	const char *scripts[] = { logins[_i].script, NULL };
+	struct certificate_files files;
+	struct scripted_server *server;
+
+	certificate_make(&files, "IP:127.0.0.1", NULL);
+	if (logins[_i].is_trusted)
+		ck_assert_int_eq(setenv("SSL_CERT_FILE", files.certificate, 1), 0);
+	write_password();
+	world_restart();
+	server = scripted_server_start(scripts, files.certificate, files.key);
+	(void)snprintf(world.relay_default, sizeof world.relay_default, "smtp://joe@127.0.0.1:%u",
+		       scripted_server_port(server));
+	(void)world_mail(&(struct mail){ .from = "a@here.test", .to = { "x@one.test" } });
+	ck_assert_msg(world_waits(is_settled), "%s", logins[_i].name);
+	ck_assert_msg(strstr(world_event_text(logins[_i].event), logins[_i].text), "%s: %s",
+		      logins[_i].name, world.events[0].text);
+	world_restart(); /* closes the connection that is kept for more */
+	scripted_server_free(server);
+	certificate_remove(&files);
+}
+END_TEST
+
 START_TEST(login_without_password_waits)
 {
 	start_url("smtp://joe@", friendly);
@@ -448,6 +503,22 @@ START_TEST(login_without_password_waits)
 	ck_assert(world_waits(is_settled));
 	ck_assert_ptr_nonnull(strstr(world_event_text("delivery.defer"), "4.3.5 relay.password_file"));
 	ck_assert_uint_eq(server_count(servers[0], &servers[0]->connections), 0);
+}
+END_TEST
+
+START_TEST(damaged_content_is_not_sent)
+{
+	char id[SMTP_QUEUE_ID_MAX + 1];
+
+	start_url("smtp://", friendly);
+	(void)snprintf(id, sizeof id, "%s", world_spool(&(struct mail){ .from = "a@here.test",
+									.to = { "x@one.test" } }));
+	world_damage(id, 12, SEEK_SET);
+	queue_accepted(world.queue, id);
+	ck_assert(world_waits(is_held));
+	ck_assert_uint_eq(world_files("spool/corrupt"), 1);
+	ck_assert_uint_eq(queue_count(world.queue).messages, 0);
+	ck_assert_uint_eq(server_count(servers[0], &servers[0]->messages), 0);
 }
 END_TEST
 
@@ -566,6 +637,8 @@ int main(void)
 	tcase_add_loop_test(tc, next_hop, 0, ROWS(hops));
 	tcase_add_test(tc, routes_of_the_configuration);
 	tcase_add_loop_test(tc, nothing_is_sent_in_clear, 0, ROWS(required));
+	tcase_add_loop_test(tc, login, 0, ROWS(logins));
+	tcase_add_test(tc, damaged_content_is_not_sent);
 	tcase_add_test(tc, login_without_password_waits);
 	tcase_add_test(tc, connections_are_used_again);
 	tcase_add_test(tc, connection_closed_while_idle);
