@@ -151,7 +151,8 @@ static const struct {
 	{ "transient", 451, "4.7.1", "later", OUTCOME_TRANSIENT, "451 4.7.1 later", "4.7.1" },
 	{ "neither", 354, NULL, "go on", OUTCOME_TRANSIENT, "354 go on", "5.0.0" },
 	{ "no text", 421, NULL, "", OUTCOME_TRANSIENT, "421", "5.0.0" },
-	{ "lines and controls", 550, "5.7.1", "a\nb\rc\033\177", OUTCOME_PERMANENT, "550 5.7.1 a b?c??", "5.7.1" },
+	{ "lines and controls", 550, "5.7.1", "a\nb\rc\033\177", OUTCOME_PERMANENT,
+	  "550 5.7.1 a b?c??", "5.7.1" },
 };
 
 START_TEST(outcome_of_reply)
