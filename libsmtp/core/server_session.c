@@ -157,7 +157,7 @@ void smtp_server_session_free(struct smtp_server_session *s)
 {
 	if (!s)
 		return;
-	server_session_shut(s, SMTP_DISCONNECT_IO, NULL);
+	server_session_shut(s, s->closing.wanted ? s->closing.reason : SMTP_DISCONNECT_IO, NULL);
 	free(s->hostname);
 	free(s->helo_name);
 	free(s->account);

@@ -238,7 +238,7 @@ static void arm(struct smtp_timer *timer)
 	const uint64_t year_ms = UINT64_C(31536000000);
 	struct timeval tv;
 
-	if (wait_ms > year_ms) /* far beyond; it fires early and arms itself again */
+	if (wait_ms > year_ms) /* disarmed, or far beyond: it fires early and arms itself again */
 		wait_ms = year_ms;
 	tv.tv_sec = (time_t)(wait_ms / 1000);
 	tv.tv_usec = (suseconds_t)(wait_ms % 1000 * 1000);
@@ -257,8 +257,6 @@ static void on_timer(evutil_socket_t fd, short what, void *user)
 	(void)fd;
 	(void)what;
 	timer->armed_ms = UINT64_MAX;
-	if (timer->at_ms == UINT64_MAX)
-		return;
 	if (timer->at_ms > smtp_loop_now_ms(timer->loop)) {
 		arm(timer);
 		return;

@@ -314,6 +314,25 @@ START_TEST(kept_octets_over_tls)
 }
 END_TEST
 
+/* One read is 64 KiB; what OpenSSL has read beyond that shows in no readiness of the socket. Records of
+ * this length leave less than a header in its buffer of 16709 octets, so that it reads on. */
+START_TEST(rest_that_is_already_decrypted)
+{
+	enum { RECORDS = 300, RECORD = 235 };
+	int room = 1 << 20;
+
+	ck_assert_int_eq(setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
+	start_both();
+	for (int i = 0; i < RECORDS; i++) {
+		size_t n;
+
+		ck_assert_int_eq(smtp_conn_write(right.conn, big, RECORD, &n), 0);
+		ck_assert_uint_eq(n, RECORD);
+	}
+	run_until_total(&left, RECORDS * RECORD);
+}
+END_TEST
+
 START_TEST(tls_started_from_within_received)
 {
 	left.tls_in_received = true;
@@ -398,6 +417,7 @@ int main(void)
 	tcase_add_loop_test(tc, big_transfer_with_short_writes, 0, 2);
 	tcase_add_test(tc, both_ways_and_a_polite_end_over_tls);
 	tcase_add_test(tc, kept_octets_over_tls);
+	tcase_add_test(tc, rest_that_is_already_decrypted);
 	tcase_add_test(tc, tls_started_from_within_received);
 	tcase_add_test(tc, octets_behind_the_start_of_tls_fail);
 	tcase_add_test(tc, start_of_tls_with_kept_octets_is_refused);

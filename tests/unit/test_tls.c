@@ -5,6 +5,7 @@
 #include "tests/unit/testing.h"
 #include <fcntl.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -118,7 +119,7 @@ END_TEST
 
 /* --- what is wrong with files ----------------------------------------------------------------- */
 
-enum damage { NONE, MISSING, DIRECTORY, EMPTY, NO_PEM, OTHER_KEY, ENCRYPTED, CUT };
+enum damage { NONE, MISSING, DIRECTORY, EMPTY, NO_PEM, OTHER_KEY, OTHER_KIND, ENCRYPTED, CUT };
 
 static const struct {
 	const char *name;
@@ -143,6 +144,7 @@ static const struct {
 	  "key.pem: holds no PEM private key" },
 	{ "damaged key", NONE, CUT, NULL, SMTP_ETLS, "key.pem: is damaged" },
 	{ "key of another certificate", NONE, OTHER_KEY, NULL, SMTP_ETLS, "/cert.pem" },
+	{ "key of another kind", NONE, OTHER_KIND, NULL, SMTP_ETLS, "/cert.pem" },
 };
 
 static void overwrite(const char *path, const char *text)
@@ -152,6 +154,17 @@ static void overwrite(const char *path, const char *text)
 	ck_assert_ptr_nonnull(fp);
 	ck_assert_int_ge(fputs(text, fp), 0);
 	ck_assert_int_eq(fclose(fp), 0);
+}
+
+static void write_rsa_key(const char *path)
+{
+	EVP_PKEY *key = EVP_RSA_gen(2048);
+	FILE *fp = fopen(path, "we");
+
+	ck_assert(key && fp);
+	ck_assert_int_eq(PEM_write_PrivateKey(fp, key, NULL, NULL, 0, NULL, NULL), 1);
+	ck_assert_int_eq(fclose(fp), 0);
+	EVP_PKEY_free(key);
 }
 
 static void damage(const char *path, enum damage how)
@@ -179,6 +192,9 @@ static void damage(const char *path, enum damage how)
 		break;
 	case ENCRYPTED:
 		certificate_renew(&files, "DNS:x.example", "secret");
+		break;
+	case OTHER_KIND:
+		write_rsa_key(path);
 		break;
 	case OTHER_KEY:
 		certificate_make(&other, "DNS:x.example", NULL);
@@ -208,7 +224,7 @@ START_TEST(problems_with_files_are_named)
 			      strcmp(problem + n, pairs[_i].problem) == 0,
 		      "%s: '%s'", pairs[_i].name, problem);
 	ck_assert_ptr_null(context);
-	if (pairs[_i].key == OTHER_KEY)
+	if (pairs[_i].key == OTHER_KEY || pairs[_i].key == OTHER_KIND)
 		ck_assert_ptr_nonnull(strstr(problem, "does not match"));
 	(void)rmdir(files.key);
 }
