@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
@@ -737,6 +738,41 @@ START_TEST(connections_over_the_limit_are_refused)
 }
 END_TEST
 
+static uint64_t cpu_ms(void)
+{
+	struct timespec ts;
+
+	ck_assert_int_eq(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts), 0);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Without a descriptor to accept with, the server waits, and does not spin meanwhile. */
+START_TEST(descriptors_run_out)
+{
+	struct rlimit few = { .rlim_cur = 128, .rlim_max = 128 };
+	struct pollfd greeting = { .events = POLLIN };
+	int copies[128];
+	int count = 0;
+	uint64_t cpu;
+	struct client c;
+
+	start();
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	while ((copies[count] = dup(0)) >= 0)
+		count++;
+	ck_assert_int_eq(close(copies[--count]), 0);
+	client_connect(&c); /* takes the last one; the kernel answers for the server */
+	greeting.fd = c.fd;
+	cpu = cpu_ms();
+	ck_assert_int_eq(poll(&greeting, 1, 300), 0);
+	ck_assert_uint_lt(cpu_ms() - cpu, 100);
+	while (count > 0)
+		ck_assert_int_eq(close(copies[--count]), 0);
+	client_expect(&c, "220");
+	client_close(&c);
+}
+END_TEST
+
 START_TEST(silent_client_times_out)
 {
 	struct client c;
@@ -1180,6 +1216,7 @@ static void add_cases(TCase *tc)
 	tcase_add_test(tc, half_closed_client_is_answered);
 	tcase_add_test(tc, client_that_never_reads);
 	tcase_add_loop_test(tc, connections_over_the_limit_are_refused, 0, ROWS(limits));
+	tcase_add_test(tc, descriptors_run_out);
 	tcase_add_test(tc, silent_client_times_out);
 	tcase_add_loop_test(tc, silent_handshake_times_out, 0, 2);
 	tcase_add_test(tc, last_reply_is_not_lost);
