@@ -147,10 +147,6 @@ def check_mailbox(d, name, mails):
     assert not counts, f"for {name}, nobody sent {counts}"
 
 
-def files_under(path):
-    return [os.path.join(folder, f) for folder, _, files in os.walk(path) for f in files]
-
-
 def test_accepted_mail_survives_kill_9():
     seed = int(os.environ.get("CRASH_SEED", random.SystemRandom().randrange(1 << 32)))
     print(f"# CRASH_SEED={seed}", flush=True)
@@ -159,8 +155,7 @@ def test_accepted_mail_survives_kill_9():
     with Daemon("limits: { connections_per_ip: 0 }") as d:
         for number in range(ROUNDS):
             mails += one_round(d, rng, number)
-        spool = os.path.join(d.dir, "data", "spool")
-        tap.wait_for(lambda: files_under(spool) == [], 60, "something is left in the spool")
+        tap.wait_for(lambda: d.spool_files() == [], 60, "something is left in the spool")
         assert d.queue() == []
         check_mailbox(d, "bob", mails)
         check_mailbox(d, "alice", mails)

@@ -196,10 +196,7 @@ def test_connection_lost_inside_data_leaves_nothing():
         with d.mx() as s:
             s.sendmail("a@remote.test", ["bob@example.test"], message("whole"))
         assert "Subject: whole" in d.wait_mails("bob")[0]
-
-        def spool_files():
-            return [f for _, _, files in os.walk(os.path.join(d.dir, "data/spool")) for f in files]
-        tap.wait_for(lambda: spool_files() == [], 10, "something is left in the spool")
+        tap.wait_for(lambda: d.spool_files() == [], 10, "something is left in the spool")
         assert len(d.mails("bob")) == 1
 
 

@@ -213,6 +213,14 @@ log: {{ level: {level} }}
         return wait_for(lambda: len(self.mails(name)) >= count and self.mails(name), seconds,
                         f"fewer than {count} messages for {name}")
 
+    def spool_files(self, part=""):
+        """Every file in the spool but those in free/, which are empty and wait to be used again."""
+        spool = os.path.join(self.dir, "data", "spool")
+        found = [os.path.join(folder, f) for folder, _, files in os.walk(os.path.join(spool, part))
+                 for f in files]
+        return sorted(f for f in found
+                      if not f.startswith(os.path.join(spool, "free")) or os.path.getsize(f) > 0)
+
     def queue(self):
         return self.ctl_json("queue", "list")
 
