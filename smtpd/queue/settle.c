@@ -234,6 +234,10 @@ static void record_done(struct smtp_work *work)
 
 	if (!attempt_returns(a))
 		return;
+	if (a->is_dead && a->error == SMTP_ENOTFOUND) { /* begun again after it was buried */
+		a->error = 0;
+		a->logged = true;
+	}
 	if (a->error != 0) {
 		stick(a, a->error);
 		return;

@@ -170,6 +170,22 @@ START_TEST(report_that_fails_goes_to_bounce)
 }
 END_TEST
 
+/* The list made at the start may name a message that is buried by the time it is looked at. */
+START_TEST(dead_letter_is_not_begun_again)
+{
+	char id[SMTP_QUEUE_ID_MAX + 1];
+
+	(void)snprintf(id, sizeof id, "%s", world_mail(&(struct mail){
+		.from = "", .to = { "nobody@here.test" }, .origin = "dsn" }));
+	ck_assert(world_waits(one_is_dead));
+	queue_accepted(world.queue, id);
+	world_settles();
+	ck_assert(world_waits(world_is_empty));
+	ck_assert_uint_eq(world_events("bounce.dead"), 1);
+	ck_assert_uint_eq(world_dead(), 1);
+}
+END_TEST
+
 /* The sender does not exist: report, then dead letter. */
 START_TEST(report_to_nobody_goes_to_bounce)
 {
@@ -442,6 +458,7 @@ int main(void)
 	tcase_add_test(tc, report_names_the_alias_not_its_target);
 	tcase_add_test(tc, some_delivered_some_failed);
 	tcase_add_test(tc, report_that_fails_goes_to_bounce);
+	tcase_add_test(tc, dead_letter_is_not_begun_again);
 	tcase_add_test(tc, report_to_nobody_goes_to_bounce);
 	tcase_add_test(tc, mailbox_that_cannot_be_written_waits);
 	tcase_add_test(tc, end_of_lifetime_is_a_failure);
