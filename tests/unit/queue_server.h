@@ -14,7 +14,7 @@
 
 #include "tests/unit/testing.h"
 
-enum { SERVER_THREADS_MAX = 64, SERVER_LOG_MAX = 400000 };
+enum { SERVER_THREADS_MAX = 1024, SERVER_LOG_MAX = 400000 };
 
 /* `reply` is what is sent, CRLF put behind. "CLOSE" closes; "WAIT" waits for server_release(), then
  * gives the friendly answer. `from` counts lines with that prefix on a connection: the row holds from
@@ -38,6 +38,11 @@ struct server {
 	char log[SERVER_LOG_MAX]; /* all lines, LF behind each */
 	size_t log_bytes;
 };
+
+/* A test may have something to say to each thread of the server. */
+#ifndef SERVER_THREAD_BEGINS
+#define SERVER_THREAD_BEGINS ((void)0)
+#endif
 
 struct server_session {
 	struct server *server;
@@ -154,8 +159,10 @@ static inline void *server_serve(void *user)
 {
 	struct server_session *c = user;
 	char line[8192] = "";
-	bool goes_on = server_say(c, "");
+	bool goes_on;
 
+	SERVER_THREAD_BEGINS;
+	goes_on = server_say(c, "");
 	while (goes_on && server_line(c, line, sizeof line)) {
 		bool is_data = strcmp(line, "DATA") == 0;
 
@@ -178,6 +185,7 @@ static inline void *server_accept(void *user)
 	struct server *s = user;
 	int fd;
 
+	SERVER_THREAD_BEGINS;
 	while ((fd = accept(s->fd, NULL, NULL)) >= 0) {
 		struct server_session *c = calloc(1, sizeof *c);
 		size_t i = s->connections;

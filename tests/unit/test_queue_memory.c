@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: ISC */
+/* The n-th allocation fails while the queue delivers, relays and reports, for each n until all went
+ * without: no mail is lost, none is delivered twice. Left out under sanitizers, which bring a malloc of
+ * their own.
+ */
+#include "tests/unit/testing.h"
+
+#if defined(__has_feature)
+#define HAS_FEATURE(name) __has_feature(name)
+#else
+#define HAS_FEATURE(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
+	HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer) ||                         \
+	HAS_FEATURE(memory_sanitizer) || !defined(__GLIBC__)
+int main(void)
+{
+	return EXIT_SUCCESS;
+}
+#else
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* ---- an allocator that fails once, for our own code: libraries are trusted here ---- */
+
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t count, size_t n);
+void *__libc_realloc(void *p, size_t n);
+
+extern const char __executable_start, etext;
+
+static _Thread_local bool exempt; /* what the test itself does */
+static atomic_long until_failure;
+
+#define SERVER_THREAD_BEGINS (exempt = true)
+
+static bool fails(const void *caller)
+{
+	if (exempt || (uintptr_t)caller < (uintptr_t)&__executable_start ||
+	    (uintptr_t)caller >= (uintptr_t)&etext)
+		return false;
+	return atomic_load(&until_failure) > 0 && atomic_fetch_sub(&until_failure, 1) == 1;
+}
+
+void *malloc(size_t n)
+{
+	return fails(__builtin_return_address(0)) ? NULL : __libc_malloc(n);
+}
+
+void *calloc(size_t count, size_t n)
+{
+	return fails(__builtin_return_address(0)) ? NULL : __libc_calloc(count, n);
+}
+
+void *realloc(void *p, size_t n)
+{
+	return fails(__builtin_return_address(0)) ? NULL : __libc_realloc(p, n);
+}
+
+/* The texts of the queue; libc's own would call malloc from outside. */
+char *strndup(const char *text, size_t max)
+{
+	size_t n = strnlen(text, max);
+	char *copy = fails(__builtin_return_address(0)) ? NULL : __libc_malloc(n + 1);
+
+	if (copy) {
+		memcpy(copy, text, n);
+		copy[n] = '\0';
+	}
+	return copy;
+}
+
+#define WORLD_CALLOC __libc_calloc
+#define WORLD_RUNS(is_so) (exempt = !(is_so))
+#include "tests/unit/queue_server.h"
+#include "tests/unit/queue_world.h"
+
+static const struct fake_address addresses[] = {
+	{ "alias@here.test", SMTP_RESOLVE_LOCAL, { "bob@here.test", "carol@here.test" } },
+	{ "nobody@here.test", SMTP_RESOLVE_UNKNOWN, { NULL } },
+	{ NULL, 0, { NULL } },
+};
+
+static const struct script_row script[] = { { "RCPT TO:<bad", "550 5.1.1 who", 0 }, { NULL, NULL, 0 } };
+static const struct script_row forgets[] = { { NULL, NULL, 0 } };
+
+/* Nothing has to wait for its hour, and what was forgotten for lack of memory is found in the spool, as
+ * it is at a start. */
+static bool is_over(void)
+{
+	settle_stuck(world.queue);
+	ck_assert_int_eq(queue_retry(world.queue, NULL), 0);
+	if (!world.queue->listing && world_is_empty() && world_spooled() > 0)
+		ck_assert_int_eq(queue_start(world.queue), 0);
+	return world_is_empty() && world_spooled() == 0;
+}
+
+static const struct {
+	const char *name;
+	struct mail mail;
+	const struct script_row *script;
+	size_t bob, carol, alice, sent;
+} cases[] = {
+	{ "one mailbox", { .from = "a@b.test", .to = { "bob@here.test" } }, NULL, 1, 0, 0, 0 },
+	{ "alias", { .from = "a@b.test", .to = { "alias@here.test", "bob@here.test" } }, NULL, 2, 1, 0, 0 },
+	{ "report", { .from = "alice@here.test", .to = { "nobody@here.test", "carol@here.test" } }, NULL, 0,
+	  1, 1, 0 },
+	{ "relay", { .from = "a@b.test", .to = { "x@one.test", "y@two.test" } }, forgets, 0, 0, 0, 1 },
+	{ "all of it", { .from = "alice@here.test", .to = { "x@one.test", "bad@one.test", "bob@here.test" } },
+	  script, 1, 0, 1, 1 },
+};
+
+/* How often mail for x@one.test went out whole. */
+static size_t sent(struct server *server)
+{
+	const char *text = server ? server_text(server) : "";
+	size_t n = 0;
+
+	for (; (text = strstr(text, "\nHello\n.\n")) != NULL; text++)
+		n++;
+	return n;
+}
+
+/* True when no allocation failed any more. */
+static bool run_with_failure(int row, long n, struct server *server)
+{
+	size_t before = sent(server);
+	bool reached;
+
+	world_sweep();
+	world.event_count = 0;
+	atomic_store(&until_failure, n);
+	if (row == 0) {
+		(void)world_spool(&cases[row].mail);
+		ck_assert_int_eq(queue_start(world.queue), 0);
+	} else {
+		(void)world_mail(&cases[row].mail);
+	}
+	ck_assert_msg(world_waits(is_over), "%s: not over when allocation %ld fails", cases[row].name, n);
+	reached = atomic_exchange(&until_failure, 0) <= 0;
+	ck_assert_msg(world_maildir_count("bob") == cases[row].bob, "%s, %ld: bob has %zu", cases[row].name,
+		      n, world_maildir_count("bob"));
+	ck_assert_msg(world_maildir_count("carol") == cases[row].carol, "%s, %ld: carol", cases[row].name, n);
+	ck_assert_msg(world_maildir_count("alice") == cases[row].alice, "%s, %ld: alice has %zu",
+		      cases[row].name, n, world_maildir_count("alice"));
+	ck_assert_uint_eq(world_dead(), 0);
+	ck_assert_msg(sent(server) - before == cases[row].sent, "%s, %ld: sent %zu times", cases[row].name, n,
+		      sent(server) - before);
+	return !reached;
+}
+
+START_TEST(each_allocation_fails_once)
+{
+	struct server *server = NULL;
+	long n = 1;
+
+	exempt = true;
+	world.addresses = addresses;
+	world.signature = "DKIM-Signature: v=1\r\n";
+	if (cases[_i].script) {
+		server = server_start("127.0.0.1", 0, cases[_i].script);
+		(void)snprintf(world.relay_default, sizeof world.relay_default, "smtp://127.0.0.1:%u",
+			       server->port);
+	}
+	world_settles();
+	while (!run_with_failure(_i, n, server))
+		ck_assert_int_lt(++n, 1000);
+	if (getenv("WORLD_LOG"))
+		(void)fprintf(stderr, "%s: %ld allocations\n", cases[_i].name, n - 1);
+	ck_assert_int_gt(n, 10); /* otherwise nothing was tried */
+	world_close();
+	server_stop(server);
+	world_setup();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("queue without memory");
+	TCase *tc = tcase_create("queue without memory");
+
+	tcase_set_timeout(tc, 90);
+	tcase_add_unchecked_fixture(tc, world_make, world_unmake);
+	tcase_add_checked_fixture(tc, world_setup, world_teardown);
+	tcase_add_loop_test(tc, each_allocation_fails_once, 0, ROWS(cases));
+	suite_add_tcase(suite, tc);
+	return tests_run(suite);
+}
+#endif
