@@ -212,7 +212,8 @@ static bool needs_restart(const struct config *old, const struct config *new)
 	size_t i;
 
 	if (old->listener_count != new->listener_count ||
-	    strcmp(old->data_dir, new->data_dir) != 0 || strcmp(old->user, new->user) != 0)
+	    strcmp(old->data_dir, new->data_dir) != 0 || strcmp(old->user, new->user) != 0 ||
+	    (old->tls_certificate[0] == '\0') != (new->tls_certificate[0] == '\0'))
 		return true;
 	for (i = 0; i < old->listener_count; i++)
 		if (strcmp(old->listeners[i].address, new->listeners[i].address) != 0 ||
@@ -233,7 +234,8 @@ static void reload(struct supervisor *s)
 		return;
 	if (needs_restart(s->config, config)) {
 		log_event(LOG_LEVEL_ERROR, "config.reload", LOG_STR("result", "kept the old one"),
-			  LOG_STR("reason", "changes of listen, data_dir and user need a restart"));
+			  LOG_STR("reason", "changes of listen, data_dir, user and of TLS as such "
+					    "need a restart"));
 		config_free(config);
 		return;
 	}

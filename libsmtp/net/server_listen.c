@@ -165,6 +165,72 @@ int smtp_server_reload_tls(struct smtp_server *server, char *problem, size_t cap
 	return err;
 }
 
+struct tls_files {
+	char *certificate, *key, *passphrase;
+};
+
+static bool copy_text(char **out, const char *text)
+{
+	*out = text ? strdup(text) : NULL;
+	return !text || *out;
+}
+
+static void tls_files_release(struct tls_files *files)
+{
+	if (files->passphrase)
+		sodium_memzero(files->passphrase, strlen(files->passphrase));
+	free(files->passphrase);
+	free(files->certificate);
+	free(files->key);
+}
+
+/* A listener that began without TLS stays so: its sessions were promised that. */
+static void swap_tls_files(struct smtp_server *server, struct tls_files *files)
+{
+	for (struct server_listener *l = server->listeners; l; l = l->next, files++) {
+		struct tls_files old = { l->certificate_file, l->key_file, l->key_passphrase };
+
+		if (!l->certificate_file)
+			continue;
+		l->certificate_file = files->certificate;
+		l->key_file = files->key;
+		l->key_passphrase = files->passphrase;
+		*files = old;
+	}
+}
+
+int smtp_server_set_certificate(struct smtp_server *server, const char *certificate_file,
+				const char *key_file, const char *key_passphrase, char *problem,
+				size_t cap)
+{
+	struct tls_files *files;
+	size_t count = 0;
+	int err = 0;
+
+	if (!certificate_file || !key_file)
+		return SMTP_EINVAL;
+	for (struct server_listener *l = server->listeners; l; l = l->next)
+		count++;
+	files = calloc(count + 1, sizeof *files);
+	if (!files)
+		return SMTP_ENOMEM;
+	for (size_t i = 0; i < count && !err; i++)
+		if (!copy_text(&files[i].certificate, certificate_file) ||
+		    !copy_text(&files[i].key, key_file) ||
+		    !copy_text(&files[i].passphrase, key_passphrase))
+			err = SMTP_ENOMEM;
+	if (!err) {
+		swap_tls_files(server, files);
+		err = smtp_server_reload_tls(server, problem, cap);
+		if (err)
+			swap_tls_files(server, files);
+	}
+	for (size_t i = 0; i < count; i++)
+		tls_files_release(&files[i]);
+	free(files);
+	return err;
+}
+
 /* --- setting up ------------------------------------------------------------------------------- */
 
 static void listener_free(struct server_listener *listener)
@@ -189,12 +255,6 @@ void server_listeners_free(struct smtp_server *server)
 		server->listeners = listener->next;
 		listener_free(listener);
 	}
-}
-
-static bool copy_text(char **out, const char *text)
-{
-	*out = text ? strdup(text) : NULL;
-	return !text || *out;
 }
 
 static int listener_new(struct server_listener **out, struct smtp_server *server,

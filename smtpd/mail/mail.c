@@ -19,7 +19,7 @@
 #include "smtpd/mail/sessions.h"
 #include "smtpd/ready.h"
 
-enum { WORKER_THREADS = 16, DRAIN_MS = 30000, ORPHAN_MS = 500 };
+enum { WORKER_THREADS = 16, DRAIN_MS = 30000, ORPHAN_MS = 500, PASSPHRASE_MAX = 1024 };
 
 /** Settings that were in force once. Sessions may still read them, so they live until the end. */
 struct old_config {
@@ -113,11 +113,49 @@ static void update_sessions(struct mail_main *m, const struct config *config)
 	}
 }
 
-static void reload_certificates(struct mail_main *m)
+/** "" when there is none. */
+static int read_passphrase(const struct config *config, char *out, size_t cap)
+{
+	const char *path = config->tls_key_passphrase_file;
+	FILE *f;
+
+	out[0] = '\0';
+	if (path[0] == '\0')
+		return 0;
+	f = fopen(path, "re");
+	if (f == NULL)
+		return SMTP_EACCESS;
+	if (fgets(out, (int)cap, f) != NULL)
+		out[strcspn(out, "\r\n")] = '\0';
+	(void)fclose(f);
+	return 0;
+}
+
+static int use_certificate(struct mail_main *m, const struct config *config, char *problem,
+			   size_t cap)
+{
+	char passphrase[PASSPHRASE_MAX];
+	int err = read_passphrase(config, passphrase, sizeof passphrase);
+
+	if (err != 0)
+		(void)snprintf(problem, cap, "%s: %s", config->tls_key_passphrase_file,
+			       smtp_error_str(err));
+	else
+		err = smtp_server_set_certificate(m->process.server, config->tls_certificate,
+						  config->tls_key,
+						  passphrase[0] != '\0' ? passphrase : NULL,
+						  problem, cap);
+	explicit_bzero(passphrase, sizeof passphrase);
+	return err;
+}
+
+static void reload_certificates(struct mail_main *m, const struct config *config)
 {
 	char problem[512] = "";
 
-	if (smtp_server_reload_tls(m->process.server, problem, sizeof problem) == 0)
+	if (config->tls_certificate[0] == '\0')
+		return;
+	if (use_certificate(m, config, problem, sizeof problem) == 0)
 		log_event(LOG_LEVEL_INFO, "cert.reload", LOG_STR("result", "done"));
 	else
 		log_event(LOG_LEVEL_ERROR, "cert.reload", LOG_STR("result", "kept the old one"),
@@ -146,7 +184,7 @@ static void reload(struct mail_main *m)
 	queue_set_config(m->process.queue, config);
 	update_sessions(m, config);
 	log_event(LOG_LEVEL_INFO, "config.reload", LOG_STR("result", "done"));
-	reload_certificates(m);
+	reload_certificates(m, config);
 }
 
 /* ---- Words of the supervisor, actions of the control socket: all on the queue's loop ---- */
@@ -308,29 +346,14 @@ static int open_server(struct mail_main *m)
 	return fail(m, smtp_server_new(&m->process.server, &o), "server");
 }
 
-static int read_passphrase(struct mail_main *m, char *out, size_t cap)
-{
-	const char *path = m->start->config->tls_key_passphrase_file;
-	FILE *f;
-
-	out[0] = '\0';
-	if (path[0] == '\0')
-		return 0;
-	f = fopen(path, "re");
-	if (f == NULL)
-		return fail(m, SMTP_EACCESS, path);
-	if (fgets(out, (int)cap, f) != NULL)
-		out[strcspn(out, "\r\n")] = '\0';
-	(void)fclose(f);
-	return 0;
-}
-
 static int open_listeners(struct mail_main *m)
 {
-	char passphrase[1024];
+	char passphrase[PASSPHRASE_MAX];
 	size_t i;
-	int err = read_passphrase(m, passphrase, sizeof passphrase);
+	int err = read_passphrase(m->start->config, passphrase, sizeof passphrase);
 
+	if (err != 0)
+		(void)fail(m, err, m->start->config->tls_key_passphrase_file);
 	for (i = 0; err == 0 && i < m->start->config->listener_count; i++) {
 		err = listen_one(m, i, passphrase[0] != '\0' ? passphrase : NULL);
 		if (err != 0)

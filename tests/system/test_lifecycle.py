@@ -86,6 +86,29 @@ def test_reload_of_settings_and_certificate():
         d.submission("alice").quit()  # checked against the new certificate
 
 
+def test_reload_with_a_certificate_in_another_file():
+    with Daemon() as d:
+        certificate, key = (os.path.join(d.dir, f"other-{n}.pem") for n in ("certificate", "key"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                        "-subj", "/CN=other.test", "-addext", "subjectAltName=DNS:localhost",
+                        "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        os.chmod(key, 0o644)
+        with open(d.config) as f:
+            text = f.read()
+        with open(d.config, "w") as f:
+            f.write(text.replace("certificate.pem", "/nosuch/certificate.pem"))
+        assert d.ctl("reload").returncode == 0
+        line = d.wait_log("event=cert.reload", "kept the old one")
+        assert "/nosuch/certificate.pem" in line, line
+        d.submission("alice").quit()  # with the first one still
+        with open(d.config, "w") as f:
+            f.write(text.replace("certificate.pem", certificate).replace("key.pem", key))
+        assert d.ctl("reload").returncode == 0
+        d.wait_log("event=cert.reload", "result=done")
+        d.certificate = certificate
+        d.submission("alice").quit()  # checked against the other certificate
+
+
 def test_bad_reload_keeps_the_old_one():
     with Daemon() as d:
         d.write_config("limitz: { message_size: 1MiB }")

@@ -951,6 +951,40 @@ START_TEST(certificate_is_reloaded)
 }
 END_TEST
 
+START_TEST(certificate_in_other_files)
+{
+	char problem[256] = "", certificate[600], key[600];
+	struct client before;
+	struct client after;
+
+	use_tls();
+	listener.implicit_tls = true;
+	start();
+	client_connect(&before);
+	ck_assert(client_start_tls(&before));
+	(void)snprintf(certificate, sizeof certificate, "%s.other", files.certificate);
+	(void)snprintf(key, sizeof key, "%s.other", files.key);
+	ck_assert_int_eq(rename(files.key, key), 0);
+	ck_assert_int_eq(rename(files.certificate, certificate), 0);
+	ck_assert_int_ne(smtp_server_set_certificate(server, "/nosuch", key, NULL, problem,
+						     sizeof problem),
+			 0);
+	ck_assert_ptr_nonnull(strstr(problem, "/nosuch"));
+	ck_assert_int_eq(smtp_server_set_certificate(server, certificate, key, NULL, problem,
+						     sizeof problem),
+			 0);
+	certificate_renew(&files, "DNS:new.example", NULL); /* the first files, no longer looked at */
+	ck_assert_int_eq(smtp_server_reload_tls(server, problem, sizeof problem), 0);
+	client_connect(&after);
+	ck_assert(client_start_tls(&after));
+	ck_assert_int_eq(serial_of_server(&before), serial_of_server(&after));
+	client_close(&before);
+	client_close(&after);
+	(void)unlink(certificate);
+	(void)unlink(key);
+}
+END_TEST
+
 /* --- shutdown --------------------------------------------------------------------------------- */
 
 START_TEST(shutdown_before_run)
@@ -1225,6 +1259,7 @@ static void add_cases(TCase *tc)
 	tcase_add_test(tc, octets_injected_behind_starttls_end_the_session);
 	tcase_add_test(tc, nonsense_instead_of_a_handshake);
 	tcase_add_test(tc, certificate_is_reloaded);
+	tcase_add_test(tc, certificate_in_other_files);
 	tcase_add_test(tc, shutdown_before_run);
 	tcase_add_test(tc, shutdown_lets_a_transaction_end);
 	tcase_add_test(tc, shutdown_ends_a_transaction_at_the_deadline);

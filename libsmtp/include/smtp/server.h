@@ -83,6 +83,13 @@ SMTP_API void smtp_server_shutdown(struct smtp_server *, uint32_t deadline_ms);
 /** From any thread while it runs: reads the files of certificates again and uses them for new
  *  handshakes. On error nothing changes; `problem` (may be NULL) receives one line. */
 SMTP_API SMTP_MUST_USE int smtp_server_reload_tls(struct smtp_server *, char *problem, size_t cap);
+/** The same with other files, for every listener that has a certificate. Not beside a reload_tls() of
+ *  another thread. `key_passphrase` may be NULL. */
+SMTP_API SMTP_MUST_USE int smtp_server_set_certificate(struct smtp_server *,
+						       const char *certificate_file,
+						       const char *key_file,
+						       const char *key_passphrase, char *problem,
+						       size_t cap);
 /** From any thread while it runs: options for the sessions to come of the n-th listener, counted from 0 in
  *  the order of listen(). What the server sets itself (TLS) keeps its value. SMTP_EINVAL, SMTP_ENOMEM. */
 SMTP_API SMTP_MUST_USE int
