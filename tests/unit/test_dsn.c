@@ -70,11 +70,11 @@ static const char *const said[] = {
 	"Content-Type: multipart/report; report-type=delivery-status;\n",
 	"boundary=\"report-0000000000001234\"\n",
 	"Content-Type: message/delivery-status\n\nReporting-MTA: dns; mail.example.test\n",
-	"Original-Recipient: rfc822; \"bob b\"@example.net\nFinal-Recipient: rfc822; bob@example.net\n"
+	("Original-Recipient: rfc822; \"bob b\"@example.net\nFinal-Recipient: rfc822; bob@example.net\n"
 	"Action: failed\nStatus: 5.1.1\nRemote-MTA: dns; mx.example.net\n"
-	"Diagnostic-Code: smtp; 550 5.1.1 no such user\nLast-Attempt-Date: ",
-	"Final-Recipient: rfc822; c@gone.test\nAction: failed\nStatus: 5.1.2\n"
-	"Diagnostic-Code: x-smtpd; 5.1.2 no such domain\n",
+	"Diagnostic-Code: smtp; 550 5.1.1 no such user\nLast-Attempt-Date: "),
+	("Final-Recipient: rfc822; c@gone.test\nAction: failed\nStatus: 5.1.2\n"
+	"Diagnostic-Code: x-smtpd; 5.1.2 no such domain\n"),
 	"Content-Type: text/rfc822-headers\n\nSubject: hello\nFrom: a@b.test\n",
 	"The server mx.example.net said:\n    550 5.1.1 no such user\n",
 };
