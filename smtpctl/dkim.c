@@ -68,7 +68,7 @@ static bool is_selector(const char *text)
 
 int ctl_dkim_add(const struct cli_command *self, int argc, char **argv, void *user)
 {
-	struct dkim_values v = { "s1", "rsa" };
+	struct dkim_values v = { NULL, NULL };
 	struct smtp_accounts *accounts;
 	int first = cli_options_read(self, argc, argv, &v), status;
 
@@ -76,7 +76,9 @@ int ctl_dkim_add(const struct cli_command *self, int argc, char **argv, void *us
 		return CLI_USAGE;
 	if (argc - first != 1)
 		return cli_usage_error(self, "one domain is wanted");
-	if (strcmp(v.algorithm, "rsa") != 0)
+	if (v.selector == NULL)
+		v.selector = "s1";
+	if (v.algorithm != NULL && strcmp(v.algorithm, "rsa") != 0)
 		return cli_usage_error(self, "%s: the only algorithm is rsa", v.algorithm);
 	if (!is_selector(v.selector))
 		return cli_usage_error(self, "%s: is no selector; letters, digits and hyphens",

@@ -237,8 +237,11 @@ static int add_target(struct smtp_accounts *a, const struct accounts_domain *dom
 				       " VALUES (?1, ?2, ?3, ?4)",
 				       "itti", domain->id, alias->local_part, text,
 				       accounts_now_s());
+	if (err == SMTP_EEXISTS)
+		return accounts_problem(a, err, "%.64s@%.120s leads to %.200s already",
+					alias->local_part, alias->domain, text);
 	if (err)
-		return exists_already(a, err, text);
+		return err;
 	err = accounts_loops(a, text, alias, &loops);
 	if (!err && loops)
 		err = accounts_problem(a, SMTP_EINVAL, "%.200s leads back or too far", text);
@@ -336,7 +339,10 @@ static int dkim_key_add(struct smtp_accounts *a, const struct smtp_dkim_key *key
 			       "ittttii", domain.id, key->selector, key->algorithm,
 			       key->private_pem, key->public_base64, (int64_t)key->active,
 			       accounts_now_s());
-	return exists_already(a, err, key->selector);
+	return err == SMTP_EEXISTS ?
+		       accounts_problem(a, err, "%.200s has a key %.63s already; choose another selector",
+					key->domain, key->selector) :
+		       err;
 }
 
 int smtp_accounts_dkim_key_add(struct smtp_accounts *a, const struct smtp_dkim_key *key)
