@@ -29,9 +29,11 @@ static int open_socket(const struct config *config, char problem[CTL_PROBLEM_MAX
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) != 0 ||
 	    connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
-		(void)snprintf(problem, CTL_PROBLEM_MAX, "%.180s: %s", address.sun_path,
+		(void)snprintf(problem, CTL_PROBLEM_MAX, "%.120s: %.40s%s", address.sun_path,
 			       errno == ENOENT || errno == ECONNREFUSED ? "smtpd does not run" :
-									  strerror(errno));
+									  strerror(errno),
+			       errno == EACCES ? " (run smtpctl as root or as the user of smtpd)" :
+						 "");
 		if (fd >= 0)
 			(void)close(fd);
 		return -1;

@@ -118,12 +118,38 @@ int ctl_domain_list(const struct cli_command *self, int argc, char **argv, void 
 	return cli_finish_output(status);
 }
 
-static int print_record(const struct smtp_dkim_row *row, void *user)
+/* ---- DNS ---- */
+
+static int print_key(const struct smtp_dkim_row *row, void *user)
 {
 	(void)user;
 	return row->active ? ctl_dkim_print(row->domain, row->selector, row->algorithm,
 					    row->public_base64) :
 			     0;
+}
+
+int ctl_print_records(struct smtp_accounts *accounts, const char *domain, const char *hostname)
+{
+	(void)printf("%s. IN MX 10 %s.\n"
+		     "%s. IN TXT ( \"v=spf1 mx -all\" )\n"
+		     "_dmarc.%s. IN TXT ( \"v=DMARC1; p=quarantine; rua=mailto:postmaster@%s\" )\n",
+		     domain, hostname, domain, domain, domain);
+	return ctl_result(accounts, domain,
+			  smtp_accounts_dkim_keys(accounts, domain, print_key, NULL));
+}
+
+static int show_records(const struct smtpctl *ctl, struct smtp_accounts *accounts,
+			const char *domain)
+{
+	struct config *config = ctl_config(ctl);
+	int status = CLI_REFUSED;
+
+	if (config != NULL) {
+		(void)printf("\n");
+		status = ctl_print_records(accounts, domain, config->hostname);
+	}
+	config_free(config);
+	return status;
 }
 
 int ctl_domain_show(const struct cli_command *self, int argc, char **argv, void *user)
@@ -141,9 +167,7 @@ int ctl_domain_show(const struct cli_command *self, int argc, char **argv, void 
 		return CLI_REFUSED;
 	status = list(accounts, argv[first], ctl->json);
 	if (status == CLI_DONE && !ctl->json)
-		status = ctl_result(accounts, argv[first],
-				    smtp_accounts_dkim_keys(accounts, argv[first], print_record,
-							    NULL));
+		status = show_records(ctl, accounts, argv[first]);
 	smtp_accounts_close(accounts);
 	return cli_finish_output(status);
 }

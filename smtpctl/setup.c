@@ -114,23 +114,16 @@ static int add_key(struct smtp_accounts *accounts, const char *domain)
 
 /* ---- What is left to do ---- */
 
-static int print_key(const struct smtp_dkim_row *row, void *user)
+/** The file that is there counts, and it may name another host than the command line. */
+static int print_records(struct smtp_accounts *accounts, const struct setup *s,
+			 const struct config *config)
 {
-	(void)user;
-	return row->active ? ctl_dkim_print(row->domain, row->selector, row->algorithm,
-					    row->public_base64) :
-			     0;
-}
-
-static int print_records(struct smtp_accounts *accounts, const struct setup *s)
-{
-	(void)printf("\nPut into DNS (and the address of %s, forward and reverse):\n\n"
-		     "%s. IN MX 10 %s.\n"
-		     "%s. IN TXT ( \"v=spf1 mx -all\" )\n"
-		     "_dmarc.%s. IN TXT ( \"v=DMARC1; p=quarantine; rua=mailto:postmaster@%s\" )\n",
-		     s->hostname, s->domain, s->hostname, s->domain, s->domain, s->domain);
-	return ctl_result(accounts, s->domain,
-			  smtp_accounts_dkim_keys(accounts, s->domain, print_key, NULL));
+	if (s->hostname_given && strcmp(s->hostname, config->hostname) != 0)
+		(void)printf("\nThe host name in %s is %s and stays so: change it there.\n",
+			     s->config_file, config->hostname);
+	(void)printf("\nPut into DNS (and the address of %s, forward and reverse):\n\n",
+		     config->hostname);
+	return ctl_print_records(accounts, s->domain, config->hostname);
 }
 
 static void print_next(const struct setup *s)
@@ -158,7 +151,7 @@ static int fill_store(const struct setup *s)
 		if (status == CLI_DONE)
 			status = add_key(accounts, s->domain);
 		if (status == CLI_DONE)
-			status = print_records(accounts, s);
+			status = print_records(accounts, s, config);
 		if (status == CLI_DONE)
 			print_next(s);
 	}
@@ -175,6 +168,7 @@ static int read_values(const struct cli_command *self, const struct setup_values
 	if (!smtp_domain_is_valid(smtp_span_of(domain)) || strchr(domain, '.') == NULL)
 		return cli_usage_error(self, "%s: is not a domain such as example.com", domain);
 	(void)snprintf(s->domain, sizeof s->domain, "%s", domain);
+	s->hostname_given = v->hostname != NULL;
 	if (v->hostname != NULL)
 		(void)snprintf(s->hostname, sizeof s->hostname, "%.255s", v->hostname);
 	else
@@ -205,12 +199,12 @@ int ctl_setup(const struct cli_command *self, int argc, char **argv, void *user)
 		return CLI_REFUSED;
 	}
 	status = read_values(self, &v, argv[first], s);
-	if (status == CLI_DONE)
-		status = setup_paths(s, v.dir, ctl->config_file);
 	if (status == CLI_DONE) {
-		(void)printf("Setting up mail for %s on %s:\n", s->domain, s->hostname);
-		status = setup_files(s);
+		(void)printf("Setting up mail for %s:\n", s->domain);
+		status = setup_paths(s, v.dir, ctl->config_file);
 	}
+	if (status == CLI_DONE)
+		status = setup_files(s);
 	if (status == CLI_DONE)
 		status = fill_store(s);
 	free(s);

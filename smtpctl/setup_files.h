@@ -11,6 +11,7 @@
 struct setup {
 	char domain[SMTP_DOMAIN_MAX + 1], hostname[SMTP_DOMAIN_MAX + 1];
 	unsigned port_base;
+	bool hostname_given;
 	bool is_private; /* below one folder, on loopback */
 	char config_file[PATH_MAX], data_dir[PATH_MAX], mail_dir[PATH_MAX];
 	char certificate[PATH_MAX], key[PATH_MAX];

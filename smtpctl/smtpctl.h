@@ -79,6 +79,8 @@ SMTP_MUST_USE int ctl_dkim_make(struct smtp_accounts *accounts, const char *doma
 /** Prints the DNS record of a key as zone file text. */
 int ctl_dkim_print(const char *domain, const char *selector, const char *algorithm,
 		   const char *public_base64);
+/** Prints the DNS records of a domain whose mail this host takes, as zone file text. Exit status. */
+int ctl_print_records(struct smtp_accounts *accounts, const char *domain, const char *hostname);
 /** Stores an account with that password; "" as name is none. 0 or an error. */
 SMTP_MUST_USE int ctl_account_store(struct smtp_accounts *accounts, const char *address,
 				    const char *name, struct smtp_span password);

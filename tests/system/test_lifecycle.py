@@ -224,6 +224,24 @@ def test_setup_can_be_repeated():
         assert "IN MX 10" in out.stdout and "v=DKIM1" in out.stdout and "v=spf1" in out.stdout
 
 
+def test_setup_of_a_second_domain():
+    with Daemon(start=False) as d:
+        out = Daemon.run(SMTPCTL, "setup", "second.test", "--hostname", "mx.second.test",
+                         "--dir", d.dir)
+        assert out.returncode == 0, out.stderr
+        assert "made   domain second.test" in out.stdout, out.stdout
+        assert "second.test. IN MX 10 mail.example.test." in out.stdout, out.stdout
+        assert "is mail.example.test and stays so" in out.stdout, out.stdout
+        assert "second.test. IN MX 10 mail.example.test." in \
+            d.ctl("domain", "show", "second.test").stdout
+        out = d.ctl("dkim", "add", "second.test")
+        assert out.returncode == 1 and "another selector" in out.stderr, out.stderr
+        out = d.ctl("dkim", "add", "second.test", "--selector", "s2")
+        assert out.returncode == 0, out.stderr
+        rows = [r for r in d.ctl_json("dkim", "list", "second.test") if r["active"] == "yes"]
+        assert [r["selector"] for r in rows] == ["s2"], rows
+
+
 def test_root_becomes_the_user_of_the_settings():
     if os.geteuid() != 0:
         raise tap.Skip("root only")
