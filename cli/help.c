@@ -38,8 +38,9 @@ int cli_usage_error(const struct cli_command *command, const char *format, ...)
 	va_start(args, format);
 	say(format, args);
 	va_end(args);
-	(void)fprintf(stderr, "usage: %s %s %s\n       \"%s %s --help\" tells more\n",
-		      program_invocation_short_name, command->name, command->synopsis,
+	(void)fprintf(stderr, "usage: %s %s%s%s\n       \"%s %s --help\" tells more\n",
+		      program_invocation_short_name, command->name,
+		      command->synopsis[0] != '\0' ? " " : "", command->synopsis,
 		      program_invocation_short_name, command->name);
 	return CLI_USAGE;
 }

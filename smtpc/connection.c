@@ -117,6 +117,14 @@ void connection_release(struct connection *c)
 	c->password = NULL;
 }
 
+/* The library knows nothing of our options. */
+static const char *advice_for(const char *problem)
+{
+	return strstr(problem, "certificate refused") ?
+		       " (--ca-file FILE trusts another one, --insecure takes any)" :
+		       "";
+}
+
 int connection_open(struct smtp_client **out, const char *url, struct connection *c, bool quiet)
 {
 	int err;
@@ -131,8 +139,11 @@ int connection_open(struct smtp_client **out, const char *url, struct connection
 				      tls[0] != '\0' ? tls : "in clear");
 		return CLI_DONE;
 	}
-	if (!quiet)
-		cli_error("%s", *out ? smtp_client_problem(*out) : smtp_error_str(err));
+	if (!quiet) {
+		const char *problem = *out ? smtp_client_problem(*out) : smtp_error_str(err);
+
+		cli_error("%s%s", problem, advice_for(problem));
+	}
 	return connection_status(*out, err);
 }
 
