@@ -134,6 +134,9 @@ quote = '$(subst ','\'',$(1))'
 
 .PHONY: force
 $(O)/flags: force
+	@command -v $(firstword $(CC)) >/dev/null && command -v $(firstword $(PKG_CONFIG)) >/dev/null || \
+	  { echo 'there is no $(firstword $(CC)) or no $(PKG_CONFIG); "scripts/deps.sh build" installs what' \
+	    'is needed, or says how' >&2; exit 1; }
 	$(call stamp,$(call quote,$(CC)) $(call quote,$(ALL_CPPFLAGS)) $(call quote,$(ALL_CFLAGS)) $(call quote,$(ALL_LDFLAGS)))
 $(O)/sources: force
 	$(call stamp,$(ALL_SRCS))
@@ -306,6 +309,7 @@ install: library programs $(addprefix $(O)/install/,libsmtp.a libsmtp.pc $(UNITS
 	$(foreach p,$(filter %/smtpc,$(PROGRAMS)),install -m 755 $(p) $(D)$(BINDIR)$(newline))
 	$(foreach m,$(MANPAGES),install -D -m 644 $(m) $(D)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))$(newline))
 	$(foreach u,$(UNITS),install -D -m 644 $(O)/install/$(u) $(D)$(UNITDIR)/$(u)$(newline))
+	@[ -n '$(D)' ] || ldconfig 2>/dev/null || true # so that the library is found at once
 
 uninstall:
 	rm -f $(addprefix $(D)$(LIBDIR)/,$(SO) libsmtp.so.$(SOVERSION) libsmtp.so libsmtp.a pkgconfig/libsmtp.pc)
