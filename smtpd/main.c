@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "smtpd/check.h"
 #include "smtpd/supervisor.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -11,7 +12,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 static const char usage[] =
 	"usage: smtpd [-c FILE] [-n]\n"
 	"  -c FILE  configuration (default " CONFIG_DEFAULT_FILE ")\n"
-	"  -n       check the configuration and exit\n"
+	"  -n       check the configuration, user, data_dir and certificate, and exit\n"
 	"  -V       print the version and exit\n"
 	"smtpd stays in the foreground and logs to standard error. TERM stops it, HUP makes it\n"
 	"read its configuration and certificates again. A first configuration: smtpctl setup.\n";
@@ -67,6 +68,19 @@ static int print_errors(struct config_errors *errors, int err)
 	return EXIT_FAILED;
 }
 
+static int check(struct config *config, const char *file)
+{
+	char problem[CHECK_PROBLEM_MAX] = "";
+	int err = check_surroundings(config, problem);
+
+	if (err == 0)
+		(void)printf("%s: no errors\n", file);
+	else
+		(void)fprintf(stderr, "smtpd: %s\n", problem);
+	config_free(config);
+	return err == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments a = { CONFIG_DEFAULT_FILE, false, false };
@@ -83,10 +97,7 @@ int main(int argc, char **argv)
 	status = config_load(a.file, &config, &errors);
 	if (status != 0)
 		return print_errors(&errors, status);
-	if (a.check_only) {
-		(void)printf("%s: no errors\n", a.file);
-		config_free(config);
-		return EXIT_DONE;
-	}
+	if (a.check_only)
+		return check(config, a.file);
 	return supervise(config); /* takes it over */
 }

@@ -14,12 +14,13 @@
 #include <unistd.h>
 
 #include "libsmtp/net/server_private.h"
+#include "smtpd/check.h"
 #include "smtpd/control.h"
 #include "smtpd/log.h"
 #include "smtpd/mail/sessions.h"
 #include "smtpd/ready.h"
 
-enum { WORKER_THREADS = 16, DRAIN_MS = 30000, ORPHAN_MS = 500, PASSPHRASE_MAX = 1024 };
+enum { WORKER_THREADS = 16, DRAIN_MS = 30000, ORPHAN_MS = 500 };
 
 /** Settings that were in force once. Sessions may still read them, so they live until the end. */
 struct old_config {
@@ -113,29 +114,11 @@ static void update_sessions(struct mail_main *m, const struct config *config)
 	}
 }
 
-/** "" when there is none. */
-static int read_passphrase(const struct config *config, char *out, size_t cap)
-{
-	const char *path = config->tls_key_passphrase_file;
-	FILE *f;
-
-	out[0] = '\0';
-	if (path[0] == '\0')
-		return 0;
-	f = fopen(path, "re");
-	if (f == NULL)
-		return SMTP_EACCESS;
-	if (fgets(out, (int)cap, f) != NULL)
-		out[strcspn(out, "\r\n")] = '\0';
-	(void)fclose(f);
-	return 0;
-}
-
 static int use_certificate(struct mail_main *m, const struct config *config, char *problem,
 			   size_t cap)
 {
 	char passphrase[PASSPHRASE_MAX];
-	int err = read_passphrase(config, passphrase, sizeof passphrase);
+	int err = check_read_passphrase(config, passphrase);
 
 	if (err != 0)
 		(void)snprintf(problem, cap, "%s: %s", config->tls_key_passphrase_file,
@@ -350,7 +333,7 @@ static int open_listeners(struct mail_main *m)
 {
 	char passphrase[PASSPHRASE_MAX];
 	size_t i;
-	int err = read_passphrase(m->start->config, passphrase, sizeof passphrase);
+	int err = check_read_passphrase(m->start->config, passphrase);
 
 	if (err != 0)
 		(void)fail(m, err, m->start->config->tls_key_passphrase_file);

@@ -210,6 +210,16 @@ def test_configuration_errors_all_at_once():
         d.write_config()
         out = Daemon.run(SMTPD, "-n", "-c", d.config)
         assert out.returncode == 0 and "no errors" in out.stdout, out
+        for right, wrong, say in (("certificate.pem", "/nosuch.pem", "/nosuch.pem: "),
+                                  ("key.pem", "certificate.pem", "certificate.pem: "),
+                                  ("data_dir: data", "data_dir: nosuch", "smtpctl setup")):
+            d.write_config()
+            with open(d.config) as f:
+                text = f.read()
+            with open(d.config, "w") as f:
+                f.write(text.replace(right, wrong))
+            out = Daemon.run(SMTPD, "-n", "-c", d.config)
+            assert out.returncode == 1 and say in out.stderr, (wrong, out)
         assert Daemon.run(SMTPD, "--nonsense").returncode == 2
         assert Daemon.run(SMTPD, "-c", "/nonexistent/x.yaml").returncode == 1
 
