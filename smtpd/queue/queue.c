@@ -4,6 +4,7 @@
  */
 #include "smtpd/queue/internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -381,6 +382,24 @@ static int remove_all(struct queue *q)
 	return err;
 }
 
+static int is_id(const char *id, void *wanted)
+{
+	return strcmp(id, wanted) == 0;
+}
+
+/* Only what lies in bounce/: another unknown id may be a message that just comes in. */
+static int remove_dead(struct queue *q, const char *id)
+{
+	char wanted[SMTP_QUEUE_ID_MAX + 1];
+	int found;
+
+	(void)snprintf(wanted, sizeof wanted, "%s", id);
+	found = smtp_spool_list_dead(q->spool, is_id, wanted);
+	if (found < 0)
+		return found;
+	return found ? smtp_spool_remove(q->spool, id) : SMTP_ENOTFOUND;
+}
+
 int queue_remove(struct queue *q, const char *id)
 {
 	struct queue_item *item;
@@ -388,7 +407,7 @@ int queue_remove(struct queue *q, const char *id)
 	if (!id)
 		return remove_all(q);
 	item = scheduler_find(&q->scheduler, id);
-	return item ? remove_item(q, item) : SMTP_ENOTFOUND;
+	return item ? remove_item(q, item) : remove_dead(q, id);
 }
 
 struct queue_counts queue_count(const struct queue *q)

@@ -40,7 +40,7 @@ void queue_accepted(struct queue *, const char *id);
 
 /* Administration, in the loop's thread. `id` NULL: all. SMTP_ENOTFOUND. */
 SMTP_MUST_USE int queue_retry(struct queue *, const char *id);
-/** SMTP_EBUSY while an attempt is under way. */
+/** Removes dead letters too. SMTP_EBUSY while an attempt is under way. */
 SMTP_MUST_USE int queue_remove(struct queue *, const char *id);
 
 struct queue_counts {

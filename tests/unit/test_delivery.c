@@ -186,6 +186,19 @@ START_TEST(dead_letter_is_not_begun_again)
 }
 END_TEST
 
+START_TEST(operator_removes_a_dead_letter)
+{
+	char id[SMTP_QUEUE_ID_MAX + 1];
+
+	(void)snprintf(id, sizeof id, "%s", world_mail(&(struct mail){
+		.from = "", .to = { "nobody@here.test" }, .origin = "dsn" }));
+	ck_assert(world_waits(one_is_dead));
+	ck_assert_int_eq(queue_remove(world.queue, id), 0);
+	ck_assert_uint_eq(world_dead(), 0);
+	ck_assert_int_eq(queue_remove(world.queue, id), SMTP_ENOTFOUND);
+}
+END_TEST
+
 /* The sender does not exist: report, then dead letter. */
 START_TEST(report_to_nobody_goes_to_bounce)
 {
@@ -459,6 +472,7 @@ int main(void)
 	tcase_add_test(tc, some_delivered_some_failed);
 	tcase_add_test(tc, report_that_fails_goes_to_bounce);
 	tcase_add_test(tc, dead_letter_is_not_begun_again);
+	tcase_add_test(tc, operator_removes_a_dead_letter);
 	tcase_add_test(tc, report_to_nobody_goes_to_bounce);
 	tcase_add_test(tc, mailbox_that_cannot_be_written_waits);
 	tcase_add_test(tc, end_of_lifetime_is_a_failure);
