@@ -81,13 +81,14 @@ static void add_recipient(const struct listing *l, const struct smtp_queue_entry
 static int add_entry(const char *id, void *user)
 {
 	struct listing *l = user;
+	enum smtp_recipient_state wanted = l->dead ? SMTP_RECIPIENT_BOUNCED : SMTP_RECIPIENT_QUEUED;
 	struct smtp_queue_entry *e;
 	size_t i;
 
 	if (smtp_spool_load(l->spool, id, &e) != 0)
 		return 0;
 	for (i = 0; i < e->recipient_count; i++)
-		if (l->dead || e->recipients[i].state == SMTP_RECIPIENT_QUEUED)
+		if (e->recipients[i].state == wanted)
 			add_recipient(l, e, &e->recipients[i]);
 	smtp_queue_entry_free(e);
 	return 0;
