@@ -139,9 +139,11 @@ static void put_text_recipient(struct writer *w, const struct dsn_recipient *r)
 	put_safe(w, r->original, strlen(r->original));
 	put(w, ">\r\n");
 	if (r->host[0]) {
-		put(w, "    The server ");
+		bool said = outcome_text_is_reply(r->diagnostic);
+
+		put(w, said ? "    The server " : "    Trouble with the server ");
 		put_safe(w, r->host, strlen(r->host));
-		put(w, " said:\r\n");
+		put(w, said ? " said:\r\n" : ":\r\n");
 	}
 	if (r->diagnostic[0]) {
 		put(w, "    ");

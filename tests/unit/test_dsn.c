@@ -87,6 +87,18 @@ START_TEST(says)
 }
 END_TEST
 
+/* Our own words are not put into a server's mouth. */
+START_TEST(trouble_is_not_an_answer)
+{
+	const char *text;
+
+	recipients[0].diagnostic = "4.4.2 the connection was lost (DATA)";
+	text = compose();
+	ck_assert_ptr_null(strstr(text, " said:"));
+	ck_assert_ptr_nonnull(strstr(text, "Trouble with the server mx.example.net:\n    4.4.2 the"));
+}
+END_TEST
+
 START_TEST(has_three_parts)
 {
 	const char *text = compose();
@@ -178,6 +190,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, says, 0, ROWS(said));
+	tcase_add_test(tc, trouble_is_not_an_answer);
 	tcase_add_test(tc, has_three_parts);
 	tcase_add_test(tc, delay);
 	tcase_add_test(tc, headers_with_octets_over_127);
