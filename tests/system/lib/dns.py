@@ -23,12 +23,13 @@ def free_udp_port():
 
 
 class Dns:
-    """with Dns(["remote.test. MX 10 mx.remote.test.", ...]) as dns: a name server at dns.resolver."""
+    """with Dns(["remote.test. MX 10 mx.remote.test.", ...]) as dns: a name server at dns.resolver.
+    Questions about domains in `broken` are refused, which ends in SERVFAIL for who asks."""
 
-    def __init__(self, records):
+    def __init__(self, records, broken=(), port=None):
         if not os.path.exists(UNBOUND):
             raise Skip("unbound is not there (scripts/peers.sh unbound fetches it)")
-        self.port = free_udp_port()
+        self.port = port or free_udp_port()
         self.resolver = f"127.0.0.1@{self.port}"
         self.dir = tempfile.mkdtemp(prefix="dns.")
         zones = sorted({r.split()[0].rstrip(".").split(".")[-1] for r in records})
@@ -50,6 +51,8 @@ class Dns:
                 f.write(f'  local-zone: "{zone}." static\n')
             for record in records:
                 f.write(f"  local-data: '{record}'\n")
+            for domain in broken:
+                f.write(f'  local-zone: "{domain}." always_refuse\n')
         self.log = open(os.path.join(self.dir, "log"), "wb")
         self.process = subprocess.Popen([UNBOUND, "-d", "-c", config], stdout=self.log,
                                         stderr=self.log, stdin=subprocess.DEVNULL)

@@ -47,6 +47,7 @@ class Session:
         self.tls = None        # protocol, once TLS runs
         self.user = None       # logged in
         self.parameters = ""   # behind the path of the last MAIL
+        self.begin = time.monotonic()
         self.closed = threading.Event()
 
 
@@ -165,6 +166,7 @@ class ScriptedServer:
             with self.changed:
                 self.sockets.add(sock)
                 self.sessions.append(session)
+                self.changed.notify_all()
             thread = threading.Thread(target=self._serve, args=(sock, session), daemon=True)
             self.threads.append(thread)
             thread.start()
