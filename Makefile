@@ -47,6 +47,7 @@ SMTPD_SRCS   := $(call src,smtpd smtpd/mail smtpd/queue smtpd/keeper)
 SMTPCTL_SRCS := $(call src,smtpctl)
 SMTPC_SRCS   := $(call src,smtpc)
 TEST_SRCS    := $(sort $(wildcard tests/unit/test_*.c tests/transcripts/test_*.c))
+TOOL_SRCS    := $(call src,tests/tools)
 SUPPORT_SRCS := $(filter-out $(TEST_SRCS),$(call src,tests/unit tests/transcripts))
 FUZZ_SRCS    := $(sort $(wildcard fuzz/fuzz_*.c))
 BENCH_SRCS   := $(call src,bench)
@@ -59,11 +60,12 @@ PROGRAMS_SRCS := $(filter-out %/main.c,$(CONFIG_SRCS) $(CLI_SRCS) $(SMTPD_SRCS) 
 obj = $(patsubst %.c,$(O)/obj/%.o,$(1))
 
 ALL_SRCS := $(LIB_SRCS) $(CONFIG_SRCS) $(CLI_SRCS) $(SMTPD_SRCS) $(SMTPCTL_SRCS) $(SMTPC_SRCS) \
-            $(TEST_SRCS) $(SUPPORT_SRCS) $(call src,fuzz) $(BENCH_SRCS) $(EXAMPLE_SRCS)
+            $(TEST_SRCS) $(SUPPORT_SRCS) $(TOOL_SRCS) $(call src,fuzz) $(BENCH_SRCS) $(EXAMPLE_SRCS)
 
 # A program is left out as long as it has no main.c.
 PROGRAMS := $(foreach p,smtpd smtpctl smtpc,$(if $(wildcard $(p)/main.c),$(O)/$(p)))
 TESTS    := $(addprefix $(O)/tests/,$(notdir $(TEST_SRCS:.c=)))
+TOOLS    := $(addprefix $(O)/tests/,$(notdir $(TOOL_SRCS:.c=)))
 FUZZERS  := $(patsubst fuzz/%.c,$(O)/fuzz/%,$(FUZZ_SRCS))
 REPLAYS  := $(if $(wildcard fuzz/replay.c),$(patsubst fuzz/fuzz_%.c,$(O)/fuzz/replay_%,$(FUZZ_SRCS)))
 BENCHES  := $(patsubst %.c,$(O)/%,$(BENCH_SRCS))
@@ -120,7 +122,7 @@ say = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(2)')
 all: library programs examples
 library: $(LIBRARY)
 programs: $(PROGRAMS)
-tests: $(TESTS) $(REPLAYS)
+tests: $(TESTS) $(TOOLS) $(REPLAYS)
 examples: $(EXAMPLES)
 
 # --- compile ---------------------------------------------------------------------------------
@@ -203,6 +205,8 @@ $(O)/tests/%: $(O)/obj/tests/unit/%.o $(TEST_ARCHIVES)
 	$(link) $(CHECK_LIBS) $(ALL_LIBS)
 $(O)/tests/%: $(O)/obj/tests/transcripts/%.o $(TEST_ARCHIVES)
 	$(link) $(CHECK_LIBS) $(ALL_LIBS)
+$(O)/tests/%: $(O)/obj/tests/tools/%.o $(TEST_ARCHIVES)
+	$(link) $(ALL_LIBS)
 $(O)/bench/%: $(O)/obj/bench/%.o $(O)/libprograms.a $(O)/libsmtp.a
 	$(link) $(ALL_LIBS)
 $(O)/fuzz/replay_%: $(O)/obj/fuzz/fuzz_%.o $(O)/obj/fuzz/replay.o $(O)/libprograms.a $(O)/libsmtp.a

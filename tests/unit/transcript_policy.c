@@ -196,6 +196,8 @@ static enum smtp_verdict decide(struct scene *scene, struct smtp_server_session 
 {
 	if (scene->policy->pending & 1u << phase) {
 		scene->verdict = rule;
+		if (scene->on_pending)
+			scene->on_pending(scene, s);
 		return SMTP_PENDING;
 	}
 	if (!rule)

@@ -36,6 +36,8 @@ bool policy_read(struct policy *policy, char *text);
 struct scene {
 	const struct policy *policy;
 	struct smtp_server_session_handler handler;
+	/* NULL, or told that a phase says PENDING; it may answer from another thread. */
+	void (*on_pending)(struct scene *, struct smtp_server_session *);
 	const struct policy_rule *verdict; /* of the pending phase; NULL: accept */
 	struct smtp_reply reply;           /* what it makes of that */
 	char *content;                     /* of the message that comes in, or the last */

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: ISC
+"""Golden transcripts over real sockets: each against a server of libsmtp whose handler is scripted
+(tests/tools/transcript_server.c), whole and octet by octet; the plain ones against smtpd as well."""
+import os
+import ssl
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
+import tap
+from daemon import Daemon
+from scripted import make_certificate
+from transcript import Player, Transcript, all_files
+
+SERVER = os.path.join(os.environ.get("BUILD", "build"), "tests", "transcript_server")
+OCTETS_MAX = 4000  # what is longer is sent in larger pieces
+# What is written behind STARTTLS has to come with it; later it is a bad handshake.
+IN_ONE_WRITE = ("rfc3207-4-injected",)
+
+
+class Server:
+    """The scripted server for one transcript."""
+
+    def __init__(self, transcript, certificate):
+        assert os.path.exists(SERVER), f"{SERVER} is not there: make tests"
+        self.process = subprocess.Popen(
+            [SERVER, transcript.path] + (certificate if transcript.uses_tls() else []),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError(self.process.communicate()[1].decode())
+        self.port = int(line)
+
+    def ask(self, question):
+        self.process.stdin.write(question)
+        self.process.stdin.flush()
+        return self.process.stdout.readline().decode().strip()
+
+    def check(self, text):
+        return self.ask(b"check %d\n%s" % (len(text), text))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        _, errors = self.process.communicate(timeout=30)
+        assert kind is not None or self.process.returncode == 0, errors.decode()
+
+
+def play(transcript, piece, certificate):
+    context = ssl.create_default_context(cafile=certificate[0])
+    with Server(transcript, certificate) as server:
+        with Player(transcript, server.port, piece, server.check, context) as player:
+            player.play()
+        tap.wait_for(lambda: server.ask(b"end\n") == "ok", 5, server.ask(b"end\n"))
+
+
+def play_scripted(path, certificate):
+    transcript = Transcript(path)
+    if transcript.jumps_in_time():
+        raise tap.Skip("time jumps; it is played in memory")
+    play(transcript, 0, certificate)
+    if transcript.name in IN_ONE_WRITE:
+        return
+    octets = sum(len(value) for _, kind, value, _ in transcript.steps if kind == "C")
+    play(transcript, 1 if octets <= OCTETS_MAX else octets // OCTETS_MAX + 1, certificate)
+
+
+# ---- smtpd ----
+
+# Without a head, and yet not for smtpd; why.
+NOT_SMTPD = {
+    "rfc5321-4.1.1.1-helo": "smtpd names the queue id where the library says something general",
+}
+
+
+def plain_transcripts():
+    for path in all_files():
+        transcript = Transcript(path)
+        if transcript.head == [] and not transcript.jumps_in_time():
+            yield transcript
+
+
+def smtpd_for_transcripts():
+    """An mx where anybody at example.org is known. It has no certificate, so that EHLO says what
+    transcripts expect."""
+    d = Daemon(accounts=(), start=False)
+    with open(d.config, "w", encoding="ascii") as f:
+        f.write(f"""hostname: mx.example.org
+data_dir: data
+user: ""
+listen: [ {{ address: "127.0.0.1:{d.mx_port}", role: mx }} ]
+delivery: {{ maildir: "mail/{{domain}}/{{local_part}}" }}
+dns: {{ resolver: 127.0.0.1@9 }}
+""")
+    out = d.ctl("domain", "add", "example.org", "--catch-all", "postmaster@example.test")
+    assert out.returncode == 0, out.stderr
+    d.start()
+    return d
+
+
+def test_plain_ones_against_smtpd():
+    played = 0
+    with smtpd_for_transcripts() as d:
+        for transcript in plain_transcripts():
+            if transcript.name in NOT_SMTPD:
+                print(f"# not against smtpd: {transcript.name}: {NOT_SMTPD[transcript.name]}")
+                continue
+            with Player(transcript, d.mx_port) as player:
+                player.play()
+            played += 1
+        assert d.stop() == 0
+    assert played >= 40, f"only {played} were played"
+
+
+def add_tests(names, certificate):
+    """One test for each file, named as it."""
+    def make(path):
+        return lambda: play_scripted(path, certificate)
+    for path in all_files():
+        names["test_" + os.path.basename(path)[:-4]] = make(path)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        add_tests(globals(), list(make_certificate(folder)))
+        tap.main(globals())
