@@ -10,6 +10,7 @@
 
 #include <smtp/spool.h>
 #include "libsmtp/core/span.h"
+#include "libsmtp/net/listener.h"
 
 enum { CONTROL_CLIENTS_MAX = 16, CONTROL_TIMEOUT_MS = 5000 };
 
@@ -25,11 +26,10 @@ struct client {
 
 struct control {
 	struct smtp_loop *loop;
-	struct smtp_io *io;
+	struct smtp_listener *listener;
 	struct control_actions actions;
 	struct client *clients;
 	unsigned client_count;
-	int fd;
 };
 
 static void client_free(struct client *c)
@@ -208,14 +208,11 @@ static void client_new(struct control *ctl, int fd)
 	smtp_timer_set(c->timer, smtp_loop_now_ms(ctl->loop) + CONTROL_TIMEOUT_MS);
 }
 
-static void acceptable(void *user, unsigned events)
+static void accepted(void *user, int fd, const struct smtp_socket_address *peer)
 {
 	struct control *ctl = user;
-	int fd = accept4(ctl->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	(void)events;
-	if (fd < 0)
-		return;
+	(void)peer;
 	if (ctl->client_count >= CONTROL_CLIENTS_MAX)
 		(void)close(fd);
 	else
@@ -231,11 +228,8 @@ int control_new(struct control **out, struct smtp_loop *loop, int listen_fd,
 	if (ctl == NULL)
 		return SMTP_ENOMEM;
 	ctl->loop = loop;
-	ctl->fd = listen_fd;
 	ctl->actions = *actions;
-	err = smtp_io_new(&ctl->io, loop, listen_fd, acceptable, ctl);
-	if (err == 0)
-		err = smtp_io_watch(ctl->io, SMTP_IO_READ);
+	err = smtp_listener_new(&ctl->listener, loop, listen_fd, accepted, ctl);
 	if (err != 0) {
 		control_free(ctl);
 		return err;
@@ -250,6 +244,6 @@ void control_free(struct control *ctl)
 		return;
 	while (ctl->clients != NULL)
 		client_free(ctl->clients);
-	smtp_io_free(ctl->io);
+	smtp_listener_free(ctl->listener);
 	free(ctl);
 }

@@ -25,7 +25,7 @@ struct control_actions {
 
 struct control;
 
-/** Serves a listening socket, which stays the caller's. `actions` is copied. */
+/** Serves a listening socket, which is taken over unless this fails. `actions` is copied. */
 SMTP_MUST_USE int control_new(struct control **out, struct smtp_loop *, int listen_fd,
 			      const struct control_actions *actions);
 void control_free(struct control *);

@@ -4,11 +4,12 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = 1024, START_TIMEOUT_MS = 60000 };
+enum { LINE_BYTES = 1024, LOOK_MS = 200 };
 
 void ready_tell(int supervisor_fd, const char *problem)
 {
@@ -20,17 +21,28 @@ void ready_tell(int supervisor_fd, const char *problem)
 	(void)written; /* a supervisor that is gone shows at the next read */
 }
 
-/** Reads up to a line end; false when the child ended or took too long. */
+/** The supervisor blocks its signals: what has come shows as pending. */
+static bool is_to_stop(void)
+{
+	sigset_t pending;
+
+	return sigpending(&pending) == 0 &&
+	       (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
+/** Reads up to a line end; false when the child ended or we are to stop. */
 static bool read_line(int fd, char *line, size_t cap)
 {
 	size_t n = 0;
 
-	while (n + 1 < cap) {
+	while (n + 1 < cap && !is_to_stop()) {
 		struct pollfd p = { fd, POLLIN, 0 };
-		int events = poll(&p, 1, START_TIMEOUT_MS);
-		ssize_t got = events > 0 ? read(fd, line + n, 1) : -1;
+		ssize_t got;
 
-		if ((events < 0 || got < 0) && (errno == EINTR || errno == EAGAIN) && events != 0)
+		if (poll(&p, 1, LOOK_MS) <= 0)
+			continue;
+		got = read(fd, line + n, 1);
+		if (got < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (got <= 0)
 			return false;

@@ -13,7 +13,8 @@
 #include "libsmtp/core/span.h"
 #include "smtpd/keeper/protocol.h"
 
-enum { QUESTIONS_MAX = 8192, LOOKUP_TIMEOUT_MS = 10000, AUTH_TIMEOUT_MS = 30000, TICK_MS = 500,
+enum { QUESTIONS_MAX = 8192, LOOKUP_TIMEOUT_MS = 10000, AUTH_TIMEOUT_MS = 30000,
+       FIRST_TIMEOUT_MS = 3000, TICK_MS = 500,
        ANSWERS_A_TURN = 64, BUCKETS = 256 };
 
 union callback {
@@ -42,6 +43,7 @@ struct keeper_client {
 	char *path;
 	int fd;
 	uint32_t next_id;
+	bool has_answered; /* on this connection: until then it may be a socket without a keeper */
 	size_t question_count;
 	struct question *buckets[BUCKETS];
 	struct question *outbox, **outbox_end; /* not sent yet, oldest first */
@@ -145,6 +147,7 @@ static void disconnect(struct keeper_client *k)
 	k->io = NULL;
 	(void)close(k->fd);
 	k->fd = -1;
+	k->has_answered = false;
 }
 
 static void lost(struct keeper_client *k)
@@ -322,6 +325,7 @@ static int answered(struct keeper_client *k, struct smtp_span message)
 	if (q->type != h.type)
 		return SMTP_EPROTO;
 	question_take(k, q);
+	k->has_answered = true;
 	answers[q->type](q, &h, message);
 	question_free(q);
 	return 0;
@@ -412,8 +416,9 @@ static struct question *question_new(struct keeper_client *k, enum keeper_type t
 	q->type = (uint16_t)type;
 	q->fd = fd;
 	q->user = user;
-	q->deadline_ms = smtp_loop_now_ms(k->loop) +
-			 (type == KEEPER_AUTH ? AUTH_TIMEOUT_MS : LOOKUP_TIMEOUT_MS);
+	q->deadline_ms = smtp_loop_now_ms(k->loop) + (!k->has_answered	  ? FIRST_TIMEOUT_MS :
+						      type == KEEPER_AUTH ? AUTH_TIMEOUT_MS :
+									    LOOKUP_TIMEOUT_MS);
 	smtp_buf_init(&q->message, KEEPER_MESSAGE_MAX);
 	if (keeper_put_header(&q->message, &header) != 0) {
 		question_free(q);

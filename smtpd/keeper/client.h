@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* client.h - asks the keeper from a loop of the mail process: each question has one answer, by callback
  * in the loop's thread, at the latest when its deadline comes. One client for one loop. While there is
- * no keeper, every question is answered SMTP_EBUSY soon: callers turn that into a 451.
+ * no keeper, every question is answered SMTP_EBUSY, or SMTP_ETIMEDOUT after 3 s: callers turn both into 451.
  */
 #ifndef SMTPD_KEEPER_CLIENT_H
 #define SMTPD_KEEPER_CLIENT_H

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "libsmtp/core/span.h"
+#include "libsmtp/net/listener.h"
 #include "smtpd/keeper/peer.h"
 #include "smtpd/log.h"
 #include "smtpd/ready.h"
@@ -96,7 +97,7 @@ static void peer_receive(struct keeper_peer *p)
 	unsigned turn;
 
 	for (turn = 0; turn < QUESTIONS_A_TURN && p->io != NULL; turn++) {
-		size_t n;
+		size_t n = 0;
 		int fd;
 		int err = keeper_receive(p->fd, p->keeper->input, &n, &fd);
 
@@ -104,7 +105,7 @@ static void peer_receive(struct keeper_peer *p)
 			return;
 		if (err == 0)
 			err = keeper_question(p, smtp_span_make(p->keeper->input, n), fd);
-		explicit_bzero(p->keeper->input, err == 0 ? n : 0);
+		explicit_bzero(p->keeper->input, n); /* it may have been a password */
 		if (err != 0)
 			peer_lost(p);
 	}
@@ -150,14 +151,10 @@ static void peer_new(struct keeper *k, int fd)
 		peer_lost(p);
 }
 
-static void acceptable(void *user, unsigned events)
+static void accepted(void *user, int fd, const struct smtp_socket_address *peer)
 {
-	struct keeper *k = user;
-	int fd = accept4(k->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-	(void)events;
-	if (fd >= 0)
-		peer_new(k, fd);
+	(void)peer;
+	peer_new(user, fd);
 }
 
 /* ---- The process ---- */
@@ -202,9 +199,7 @@ static int open_loop(struct keeper *k)
 	if (err == 0)
 		err = smtp_workers_new(&k->sign_workers, threads);
 	if (err == 0)
-		err = smtp_io_new(&k->listen_io, k->loop, k->listen_fd, acceptable, k);
-	if (err == 0)
-		err = smtp_io_watch(k->listen_io, SMTP_IO_READ);
+		err = smtp_listener_new(&k->listener, k->loop, k->listen_fd, accepted, k);
 	if (err == 0)
 		err = smtp_io_new(&k->supervisor_io, k->loop, k->supervisor_fd,
 				  supervisor_readable, k);
@@ -220,7 +215,7 @@ static void tear_down(struct keeper *k)
 	smtp_workers_free(k->sign_workers);
 	while (k->peers != NULL)
 		peer_lost(k->peers);
-	smtp_io_free(k->listen_io);
+	smtp_listener_free(k->listener);
 	smtp_io_free(k->supervisor_io);
 	smtp_loop_free(k->loop);
 	smtp_accounts_close(k->accounts);

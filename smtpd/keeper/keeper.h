@@ -8,7 +8,7 @@
 #include "config/config.h"
 
 /** Runs until the supervisor's end of `supervisor_fd` closes or says "stop"; returns the exit status.
- *  `listen_fd` is the keeper's socket, listening. */
+ *  `listen_fd` is the keeper's socket, listening; taken over. */
 int keeper_process(const struct config *config, int listen_fd, int supervisor_fd);
 
 #endif

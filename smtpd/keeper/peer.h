@@ -18,7 +18,8 @@ enum {
 
 struct keeper {
 	struct smtp_loop *loop;
-	struct smtp_io *listen_io, *supervisor_io;
+	struct smtp_listener *listener;
+	struct smtp_io *supervisor_io;
 	struct smtp_accounts *accounts;
 	struct smtp_workers *password_workers; /* argon2id takes a core and 64 MiB: one for each core */
 	struct smtp_workers *sign_workers;

@@ -54,6 +54,7 @@ static void commit_free(struct mail_commit *c)
 		c->session->commit = NULL;
 	mail_transaction_reset(c->process, &c->txn);
 	smtp_buf_release(&c->added);
+	atomic_fetch_sub(&c->process->in_flight, 1);
 	free(c->account);
 	free(c->helo_name);
 	free(c);
@@ -338,6 +339,7 @@ static struct mail_commit *commit_new(struct mail_session *s)
 		return NULL;
 	smtp_buf_init(&c->added, ADDED_FIELDS_MAX);
 	c->process = s->process;
+	atomic_fetch_add(&c->process->in_flight, 1);
 	c->keeper = s->keeper;
 	c->ticket = s->ticket;
 	c->txn = s->txn;
@@ -361,13 +363,37 @@ static struct mail_commit *commit_new(struct mail_session *s)
 	return c;
 }
 
+/** Has one of the recipients had this message already? Refused here it is the sender's affair; found out
+ *  later it would take a report, to an address that anybody may have made up. */
+static bool was_delivered_before(const struct mail_transaction *txn, struct smtp_span head)
+{
+	struct smtp_header_field field;
+	size_t i;
+
+	while (smtp_header_next(&head, &field) == 1) {
+		if (!smtp_span_is_nocase(field.name, "Delivered-To"))
+			continue;
+		for (i = 0; i < txn->recipient_count; i++)
+			if (smtp_span_is_nocase(smtp_span_trim(field.value),
+						txn->recipients[i].address))
+				return true;
+	}
+	return false;
+}
+
+static bool is_in_a_loop(const struct mail_transaction *txn, struct smtp_span head)
+{
+	return smtp_header_count(head, "Received") > MAIL_RECEIVED_MAX ||
+	       was_delivered_before(txn, head);
+}
+
 enum smtp_verdict mail_commit(struct mail_session *s)
 {
 	struct mail_commit *c;
 	struct smtp_span head = smtp_spool_content_head(s->txn.file);
 
-	if (smtp_header_count(head, "Received") > MAIL_RECEIVED_MAX)
-		return mail_refuse(s, 554, "5.4.6", "Too many hops: the message is in a loop");
+	if (is_in_a_loop(&s->txn, head))
+		return mail_refuse(s, 554, "5.4.6", "The message is in a loop");
 	c = commit_new(s);
 	if (c == NULL)
 		return mail_refuse(s, 451, "4.3.0", "Out of memory, try again later");

@@ -210,7 +210,7 @@ static int add_targets(struct mail_session *s, const struct smtp_mailbox *mailbo
 		       const struct keeper_resolve_answer *a)
 {
 	char original[SMTP_MAILBOX_TEXT_MAX + 1];
-	size_t i;
+	size_t i, before = s->txn.recipient_count;
 	int err = 0;
 
 	(void)smtp_mailbox_format(mailbox, original, sizeof original);
@@ -218,6 +218,8 @@ static int add_targets(struct mail_session *s, const struct smtp_mailbox *mailbo
 		return mail_transaction_add(&s->txn, original, original);
 	for (i = 0; i < a->target_count && err == 0; i++)
 		err = mail_transaction_add(&s->txn, a->targets[i], original);
+	if (err != 0)
+		mail_transaction_truncate(&s->txn, before);
 	return err;
 }
 

@@ -23,6 +23,8 @@ struct mail_process {
 	struct smtp_workers *workers;
 	struct queue *queue;
 	struct keeper_client *keepers[MAIL_LOOPS_MAX]; /* one for each loop of the server */
+	/* Writes, commits and discards that may outlive their session: the process ends after them. */
+	atomic_uint in_flight;
 };
 
 /** `user` of a listener. */
@@ -73,6 +75,8 @@ enum smtp_verdict mail_transaction_data(struct mail_session *);
 enum smtp_verdict mail_transaction_content(struct mail_session *, struct smtp_span octets);
 SMTP_MUST_USE int mail_transaction_add(struct mail_transaction *, const char *address,
 				       const char *original);
+/** Takes back what was added beyond the first `count` recipients. */
+void mail_transaction_truncate(struct mail_transaction *, size_t count);
 /** Frees everything; the spool file is thrown away. */
 void mail_transaction_reset(struct mail_process *, struct mail_transaction *);
 /** Throws a spool file away without blocking the loop. */

@@ -63,6 +63,7 @@ int mail_transaction_add(struct mail_transaction *txn, const char *address, cons
 /** Throws a file away on a worker. */
 struct discard {
 	struct smtp_work work;
+	struct mail_process *process;
 	struct smtp_spool_file *file;
 };
 
@@ -73,7 +74,10 @@ static void discard_run(struct smtp_work *work)
 
 static void discard_done(struct smtp_work *work)
 {
-	free(work);
+	struct discard *d = (struct discard *)work;
+
+	atomic_fetch_sub(&d->process->in_flight, 1);
+	free(d);
 }
 
 void mail_file_discard(struct mail_process *process, struct smtp_loop *loop,
@@ -83,26 +87,33 @@ void mail_file_discard(struct mail_process *process, struct smtp_loop *loop,
 
 	if (file == NULL)
 		return;
-	d = smtp_spool_content(file).p == NULL ? calloc(1, sizeof *d) : NULL;
-	if (d == NULL) {
+	d = smtp_spool_write_blocks(file, 0) ? calloc(1, sizeof *d) : NULL;
+	if (d == NULL) { /* nothing on the disk, or no memory to ask a worker */
 		smtp_spool_abort(file);
 		return;
 	}
 	d->work.run = discard_run;
 	d->work.done = discard_done;
 	d->work.loop = loop;
+	d->process = process;
 	d->file = file;
+	atomic_fetch_add(&process->in_flight, 1);
 	smtp_workers_submit(process->workers, &d->work);
+}
+
+void mail_transaction_truncate(struct mail_transaction *txn, size_t count)
+{
+	while (txn->recipient_count > count) {
+		struct smtp_spool_recipient *r = &txn->recipients[--txn->recipient_count];
+
+		free((void *)(uintptr_t)r->address);
+		free((void *)(uintptr_t)r->original);
+	}
 }
 
 void mail_transaction_reset(struct mail_process *process, struct mail_transaction *txn)
 {
-	size_t i;
-
-	for (i = 0; i < txn->recipient_count; i++) {
-		free((void *)(uintptr_t)txn->recipients[i].address);
-		free((void *)(uintptr_t)txn->recipients[i].original);
-	}
+	mail_transaction_truncate(txn, 0);
 	free(txn->recipients);
 	mail_file_discard(process, txn->loop, txn->file);
 	memset(txn, 0, sizeof *txn);
@@ -163,6 +174,7 @@ static void write_done(struct smtp_work *work)
 			(void)smtp_server_answer(s->ticket,
 						 w->error == SMTP_ENOSPC ? &full : &other);
 	}
+	atomic_fetch_sub(&w->process->in_flight, 1);
 	free(w);
 }
 
@@ -191,6 +203,7 @@ static enum smtp_verdict write_on_worker(struct mail_session *s, struct smtp_spa
 	w->n = octets.n;
 	memcpy(w->octets, octets.p, octets.n);
 	s->write = w;
+	atomic_fetch_add(&w->process->in_flight, 1);
 	smtp_workers_submit(s->process->workers, &w->work);
 	return SMTP_PENDING;
 }

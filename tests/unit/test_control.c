@@ -87,7 +87,6 @@ static void tear_down(void)
 	ck_assert_int_eq(pthread_join(world.thread, NULL), 0);
 	control_free(world.control);
 	smtp_loop_free(world.loop);
-	(void)close(world.fd);
 	(void)unlink(world.path);
 	(void)rmdir(world.folder);
 }

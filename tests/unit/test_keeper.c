@@ -122,7 +122,6 @@ static void tear_down(void)
 	keeper_client_free(world.client);
 	smtp_loop_free(world.loop);
 	stop_keeper();
-	(void)close(world.listen_fd);
 	(void)snprintf(command, sizeof command, "rm -r %s", world.folder);
 	ck_assert_int_eq(system(command), 0);
 }
