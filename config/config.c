@@ -38,6 +38,38 @@ void config_free(struct config *c)
 	free(c);
 }
 
+static bool same_listeners(const struct config *a, const struct config *b)
+{
+	size_t i;
+
+	if (a->listener_count != b->listener_count)
+		return false;
+	for (i = 0; i < a->listener_count; i++)
+		if (strcmp(a->listeners[i].address, b->listeners[i].address) != 0 ||
+		    a->listeners[i].role != b->listeners[i].role)
+			return false;
+	return true;
+}
+
+const char *config_fixed_difference(const struct config *old, const struct config *changed)
+{
+	if (!same_listeners(old, changed))
+		return "listen";
+	if (strcmp(old->data_dir, changed->data_dir) != 0)
+		return "data_dir";
+	if (strcmp(old->user, changed->user) != 0)
+		return "user";
+	if ((old->tls_certificate[0] == '\0') != (changed->tls_certificate[0] == '\0'))
+		return "tls";
+	if (old->max_connections != changed->max_connections)
+		return "limits.connections";
+	if (old->max_connections_per_ip != changed->max_connections_per_ip)
+		return "limits.connections_per_ip";
+	if (old->handshake_timeout_ms != changed->handshake_timeout_ms)
+		return "timeouts.handshake";
+	return NULL;
+}
+
 int config_data_path(const struct config *c, const char *name, char **out)
 {
 	return asprintf(out, "%s/%s", c->data_dir, name) < 0 ? SMTP_ENOMEM : 0;

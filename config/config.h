@@ -66,6 +66,9 @@ const char *config_role_str(enum config_role role);
 /** The Maildir of an account "local@domain" after the pattern; malloc()ed. Parts that would lead out of
  *  their folder ("..", "/") are refused: SMTP_EINVAL. */
 SMTP_MUST_USE int config_maildir(const struct config *, const char *account, char **out);
+/** The first setting in which two configurations differ although it is fixed when smtpd has started (sockets
+ *  are bound, privileges dropped); NULL: none. */
+const char *config_fixed_difference(const struct config *old, const struct config *changed);
 /** Paths below data_dir; malloc()ed. */
 SMTP_MUST_USE int config_data_path(const struct config *, const char *name, char **out);
 

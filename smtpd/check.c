@@ -4,6 +4,7 @@
  */
 #include "smtpd/check.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,18 +15,19 @@
 int check_read_passphrase(const struct config *config, char out[PASSPHRASE_MAX])
 {
 	const char *path = config->tls_key_passphrase_file;
-	FILE *f;
+	ssize_t n;
+	int fd;
 
 	out[0] = '\0';
 	if (path[0] == '\0')
 		return 0;
-	f = fopen(path, "re");
-	if (f == NULL)
-		return SMTP_EACCESS;
-	if (fgets(out, PASSPHRASE_MAX, f) != NULL)
-		out[strcspn(out, "\r\n")] = '\0';
-	(void)fclose(f);
-	return 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd >= 0 ? read(fd, out, PASSPHRASE_MAX - 1) : -1; /* stdio would keep a copy */
+	if (fd >= 0)
+		(void)close(fd);
+	out[n > 0 ? n : 0] = '\0';
+	out[strcspn(out, "\r\n")] = '\0';
+	return n < 0 ? SMTP_EACCESS : 0;
 }
 
 static int check_certificate(const struct config *config, char problem[CHECK_PROBLEM_MAX])

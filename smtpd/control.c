@@ -55,8 +55,7 @@ static int run_status(struct control *ctl, const char *id, struct smtp_buf *out)
 static int run_reload(struct control *ctl, const char *id, struct smtp_buf *out)
 {
 	(void)id;
-	(void)out;
-	return ctl->actions.reload(ctl->actions.user);
+	return ctl->actions.reload(out, ctl->actions.user);
 }
 
 static int run_stop(struct control *ctl, const char *id, struct smtp_buf *out)
@@ -122,15 +121,24 @@ static int run_request(struct control *ctl, const char *line, struct smtp_buf *o
 	return SMTP_ENOTSUP;
 }
 
+/** "ok" and the lines; or "error" and what the action said of it, or the error's own text. */
+static int format_reply(struct smtp_buf *reply, int error, const struct smtp_buf *lines)
+{
+	int err = smtp_buf_append_text(reply, error == 0 ? "ok\n" : "error ");
+
+	if (err == 0 && error != 0 && lines->n == 0)
+		err = smtp_buf_append_text(reply, smtp_error_str(error));
+	if (err == 0)
+		err = smtp_buf_append_span(reply, smtp_buf_span(lines));
+	return err == 0 && error != 0 ? smtp_buf_append_text(reply, "\n") : err;
+}
+
 static void send_reply(const struct client *c, int error, const struct smtp_buf *lines)
 {
 	struct smtp_buf reply;
 
 	smtp_buf_init(&reply, CONTROL_REPLY_MAX + 256);
-	if (smtp_buf_append_text(&reply, error == 0 ? "ok\n" : "error ") == 0 &&
-	    (error == 0 || (smtp_buf_append_text(&reply, smtp_error_str(error)) == 0 &&
-			    smtp_buf_append_text(&reply, "\n") == 0)) &&
-	    smtp_buf_append_span(&reply, smtp_buf_span(lines)) == 0) {
+	if (format_reply(&reply, error, lines) == 0) {
 		/* It fits into the socket's buffer; a client that is gone needs no answer. */
 		ssize_t sent = send(c->fd, reply.p, reply.n, MSG_DONTWAIT | MSG_NOSIGNAL);
 
@@ -146,8 +154,6 @@ static void answer(struct client *c)
 
 	smtp_buf_init(&lines, CONTROL_REPLY_MAX);
 	err = run_request(c->control, c->request, &lines);
-	if (err != 0)
-		smtp_buf_clear(&lines);
 	send_reply(c, err, &lines);
 	smtp_buf_release(&lines);
 	client_free(c);

@@ -16,7 +16,7 @@ enum { CONTROL_REQUEST_MAX = 512, CONTROL_REPLY_MAX = 16384 };
 /** What the daemon does for each request; called in the loop's thread. */
 struct control_actions {
 	int (*status)(struct smtp_buf *lines, void *user);
-	int (*reload)(void *user);
+	int (*reload)(struct smtp_buf *lines, void *user); /* on error the lines tell why */
 	int (*stop)(void *user);
 	int (*queue_retry)(const char *id, void *user); /* id NULL: all */
 	int (*queue_remove)(const char *id, void *user);

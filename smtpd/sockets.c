@@ -44,9 +44,24 @@ int sockets_open_listeners(struct sockets *s, const struct config *config, unsig
 	return 0;
 }
 
-/** Children hold the lock too: it is free once the last process of a daemon is gone. Those of one that was
- *  killed need a moment to end. */
-static int take_lock(struct sockets *s, const struct config *config, char *problem)
+/** A file that root makes here before privileges are dropped belongs to the owner of the folder. */
+static int make_lock(const char *path, const char *folder)
+{
+	struct stat st;
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return errno == EEXIST ? open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW) : -1;
+	if (geteuid() == 0 &&
+	    (stat(folder, &st) != 0 || fchown(fd, st.st_uid, st.st_gid) != 0)) {
+		(void)close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+int sockets_lock(struct sockets *s, const struct config *config,
+		 char problem[SOCKETS_PROBLEM_MAX])
 {
 	const struct timespec wait = { 0, LOCK_WAIT_NS };
 	char *path;
@@ -54,11 +69,12 @@ static int take_lock(struct sockets *s, const struct config *config, char *probl
 
 	if (err != 0)
 		return err;
-	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	s->lock_fd = make_lock(path, config->data_dir);
 	free(path);
 	if (s->lock_fd < 0) {
-		(void)snprintf(problem, SOCKETS_PROBLEM_MAX, "data_dir %s: %s", config->data_dir,
-			       strerror(errno));
+		(void)snprintf(problem, SOCKETS_PROBLEM_MAX, "data_dir %s: %s%s", config->data_dir,
+			       strerror(errno),
+			       errno == ENOENT ? " (smtpctl setup makes it)" : "");
 		return SMTP_EACCESS;
 	}
 	for (tries = 0; tries < LOCK_TRIES; tries++) {
@@ -123,11 +139,8 @@ static int open_local(const struct config *config, const char *name, int type, i
 int sockets_open_local(struct sockets *s, const struct config *config,
 		       char problem[SOCKETS_PROBLEM_MAX])
 {
-	int err = take_lock(s, config, problem);
+	int err = open_local(config, CONFIG_CONTROL_SOCKET, SOCK_STREAM, &s->control_fd, problem);
 
-	if (err == 0)
-		err = open_local(config, CONFIG_CONTROL_SOCKET, SOCK_STREAM, &s->control_fd,
-				 problem);
 	if (err == 0)
 		err = open_local(config, CONFIG_KEEPER_SOCKET, SOCK_SEQPACKET, &s->keeper_fd,
 				 problem);

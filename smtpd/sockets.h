@@ -23,8 +23,11 @@ void sockets_init(struct sockets *);
 /** Binds each listener `loops` times over (SO_REUSEPORT). 0, or an error and one line about it. */
 SMTP_MUST_USE int sockets_open_listeners(struct sockets *, const struct config *, unsigned loops,
 					 char problem[SOCKETS_PROBLEM_MAX]);
-/** The unix sockets in data_dir. A lock there keeps a second daemon off; sockets of a dead one are
- *  replaced. */
+/** Takes the lock in data_dir that keeps a second daemon off; children hold it too. Waits some seconds for
+ *  those of a daemon that was killed. The first of all: they still hold its ports. */
+SMTP_MUST_USE int sockets_lock(struct sockets *, const struct config *,
+			       char problem[SOCKETS_PROBLEM_MAX]);
+/** The unix sockets in data_dir; with the lock held, what is there is of a dead daemon and is replaced. */
 SMTP_MUST_USE int sockets_open_local(struct sockets *, const struct config *,
 				     char problem[SOCKETS_PROBLEM_MAX]);
 /** For a child that serves none of them. */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -25,7 +26,7 @@
 #include "smtpd/sockets.h"
 
 enum { LOOPS_MAX = 64, BACKOFF_FIRST_MS = 20, BACKOFF_MAX_MS = 10000, STEADY_MS = 10000,
-       STOP_MS = 60000, PROBLEM_MAX = 1024 };
+       STOP_MS = 45000, PROBLEM_MAX = 1024 };
 
 enum child_name { KEEPER, MAIL, CHILDREN };
 
@@ -43,7 +44,7 @@ struct supervisor {
 	sigset_t old_mask;
 	int signal_fd;
 	unsigned loops;
-	bool stopping;
+	bool stopping, failed; /* failed: a child did not end well */
 	int64_t stop_at_ms; /* then children are killed */
 	char problem[PROBLEM_MAX];
 };
@@ -143,8 +144,15 @@ static void child_died(struct supervisor *s, enum child_name name, int status)
 
 	c->pid = 0;
 	child_close(c);
-	if (s->stopping)
+	if (s->stopping && WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return;
+	if (s->stopping) {
+		s->failed = true;
+		log_event(LOG_LEVEL_ERROR, "smtpd.fail", LOG_STR("reason", "a child did not end well"),
+			  LOG_STR("child", child_names[name]),
+			  LOG_INT("signal", WIFSIGNALED(status) ? WTERMSIG(status) : 0));
+		return;
+	}
 	if (now_ms() - c->started_ms > STEADY_MS)
 		c->backoff_ms = 0;
 	c->restart_at_ms = now_ms() + c->backoff_ms;
@@ -206,36 +214,22 @@ static void log_config_errors(const struct config_errors *errors)
 			  LOG_STR("reason", errors->lines[i]));
 }
 
-/** What was settled at the start: sockets are bound, privileges dropped. */
-static bool needs_restart(const struct config *old, const struct config *new)
-{
-	size_t i;
-
-	if (old->listener_count != new->listener_count ||
-	    strcmp(old->data_dir, new->data_dir) != 0 || strcmp(old->user, new->user) != 0 ||
-	    (old->tls_certificate[0] == '\0') != (new->tls_certificate[0] == '\0'))
-		return true;
-	for (i = 0; i < old->listener_count; i++)
-		if (strcmp(old->listeners[i].address, new->listeners[i].address) != 0 ||
-		    old->listeners[i].role != new->listeners[i].role)
-			return true;
-	return false;
-}
-
 static void reload(struct supervisor *s)
 {
 	struct config_errors errors = { .count = 0 };
 	struct config *config;
+	const char *fixed;
 	int err = config_load(s->config->file, &config, &errors);
 
 	log_config_errors(&errors);
 	config_errors_release(&errors);
 	if (err != 0)
 		return;
-	if (needs_restart(s->config, config)) {
+	fixed = config_fixed_difference(s->config, config);
+	if (fixed != NULL) {
 		log_event(LOG_LEVEL_ERROR, "config.reload", LOG_STR("result", "kept the old one"),
-			  LOG_STR("reason", "changes of listen, data_dir, user and of TLS as such "
-					    "need a restart"));
+			  LOG_STR("setting", fixed),
+			  LOG_STR("reason", "a change of it needs a restart"));
 		config_free(config);
 		return;
 	}
@@ -360,6 +354,18 @@ static int open_signals(struct supervisor *s)
 	return s->signal_fd < 0 ? SMTP_EIO : 0;
 }
 
+/** Sessions, relays and 300 folders take a descriptor each; the usual soft limit of 1024 is for programs that
+ *  use select(). */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /** The first start of a child: what it finds wrong ends us all. */
 static int start_first(struct supervisor *s, enum child_name name)
 {
@@ -382,6 +388,9 @@ static int start(struct supervisor *s)
 {
 	int err = open_signals(s);
 
+	raise_descriptor_limit();
+	if (err == 0)
+		err = sockets_lock(&s->sockets, s->config, s->problem);
 	if (err == 0)
 		err = sockets_open_listeners(&s->sockets, s->config, s->loops, s->problem);
 	if (err == 0)
@@ -413,6 +422,7 @@ int supervise(struct config *config)
 {
 	struct supervisor *s = calloc(1, sizeof *s);
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	bool failed;
 	int err;
 
 	if (s == NULL)
@@ -442,6 +452,7 @@ int supervise(struct config *config)
 	if (s->signal_fd >= 0)
 		(void)close(s->signal_fd);
 	config_free(s->config);
+	failed = err != 0 || s->failed;
 	free(s);
-	return err == 0 ? 0 : 1;
+	return failed ? 1 : 0;
 }

@@ -6,7 +6,6 @@
 #include "smtpd/mail/mail.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,171 +13,24 @@
 #include <unistd.h>
 
 #include "libsmtp/net/server_private.h"
-#include "smtpd/check.h"
-#include "smtpd/control.h"
 #include "smtpd/log.h"
-#include "smtpd/mail/sessions.h"
+#include "smtpd/mail/process.h"
 #include "smtpd/ready.h"
 
-enum { WORKER_THREADS = 16, DRAIN_MS = 30000, ORPHAN_MS = 500 };
-
-/** Settings that were in force once. Sessions may still read them, so they live until the end. */
-struct old_config {
-	struct config *config;
-	struct old_config *next;
-};
-
-struct mail_main {
-	struct mail_process process;
-	struct mail_listener_role roles[CONFIG_LISTENERS_MAX];
-	const struct mail_start *start;
-	struct smtp_loop *queue_loop;
-	struct keeper_client *queue_keeper;
-	struct control *control;
-	struct smtp_io *supervisor_io;
-	struct smtp_loop_call drain_call;
-	pthread_t queue_thread;
-	bool queue_thread_runs;
-	bool stopping; /* written and read on the queue's loop, and after it */
-	uint32_t drain_ms;
-	struct old_config *configs;
-	char problem[512];
-};
-
-/* ---- Settings of the sessions ---- */
-
-static void session_options(const struct config *config, enum config_role role,
-			    struct smtp_server_session_options *o)
-{
-	o->hostname = config->hostname;
-	o->auth_enabled = role != ROLE_MX;
-	o->require_tls = role != ROLE_MX;
-	o->require_auth = role != ROLE_MX;
-	o->max_message_bytes = config->max_message_bytes;
-	o->max_swallow_bytes = config->max_message_bytes;
-	o->max_recipients = config->max_recipients;
-	o->max_auth_failures = config->max_auth_failures;
-	o->command_timeout_ms = (uint32_t)config->command_timeout_ms;
-	o->content_timeout_ms = (uint32_t)config->content_timeout_ms;
-}
-
-static int listen_one(struct mail_main *m, size_t i, const char *passphrase)
-{
-	const struct config *config = m->start->config;
-	enum config_role role = config->listeners[i].role;
-	struct smtp_listener_options o = SMTP_LISTENER_OPTIONS_INIT;
-
-	m->roles[i] = (struct mail_listener_role){ &m->process, role };
-	o.address = config->listeners[i].address;
-	o.fds = m->start->listeners[i].fds;
-	o.fd_count = m->start->listeners[i].fd_count;
-	o.implicit_tls = role == ROLE_SUBMISSIONS;
-	if (config->tls_certificate[0] != '\0') {
-		o.certificate_file = config->tls_certificate;
-		o.key_file = config->tls_key;
-		o.key_passphrase = passphrase;
-	}
-	session_options(config, role, &o.session);
-	o.handler = role == ROLE_MX ? &mail_mx_handler : &mail_submission_handler;
-	o.user = &m->roles[i];
-	return smtp_server_listen(m->process.server, &o, NULL);
-}
-
-/* ---- Reload ---- */
-
-static int keep_config(struct mail_main *m, struct config *config)
-{
-	struct old_config *o = calloc(1, sizeof *o);
-
-	if (o == NULL)
-		return SMTP_ENOMEM;
-	o->config = config;
-	o->next = m->configs;
-	m->configs = o;
-	return 0;
-}
-
-static void update_sessions(struct mail_main *m, const struct config *config)
-{
-	size_t i;
-	int err;
-
-	for (i = 0; i < m->start->config->listener_count; i++) {
-		struct smtp_server_session_options o = SMTP_SERVER_SESSION_OPTIONS_INIT;
-
-		session_options(config, m->roles[i].role, &o);
-		err = smtp_server_set_session_options(m->process.server, i, &o);
-		if (err != 0)
-			log_event(LOG_LEVEL_ERROR, "config.reload",
-				  LOG_STR("reason", smtp_error_str(err)));
-	}
-}
-
-static int use_certificate(struct mail_main *m, const struct config *config, char *problem,
-			   size_t cap)
-{
-	char passphrase[PASSPHRASE_MAX];
-	int err = check_read_passphrase(config, passphrase);
-
-	if (err != 0)
-		(void)snprintf(problem, cap, "%s: %s", config->tls_key_passphrase_file,
-			       smtp_error_str(err));
-	else
-		err = smtp_server_set_certificate(m->process.server, config->tls_certificate,
-						  config->tls_key,
-						  passphrase[0] != '\0' ? passphrase : NULL,
-						  problem, cap);
-	explicit_bzero(passphrase, sizeof passphrase);
-	return err;
-}
-
-static void reload_certificates(struct mail_main *m, const struct config *config)
-{
-	char problem[512] = "";
-
-	if (config->tls_certificate[0] == '\0')
-		return;
-	if (use_certificate(m, config, problem, sizeof problem) == 0)
-		log_event(LOG_LEVEL_INFO, "cert.reload", LOG_STR("result", "done"));
-	else
-		log_event(LOG_LEVEL_ERROR, "cert.reload", LOG_STR("result", "kept the old one"),
-			  LOG_STR("reason", problem));
-}
-
-/** The supervisor has checked the file and logged what is wrong with it; here it is read once more. */
-static void reload(struct mail_main *m)
-{
-	struct config_errors errors = { .count = 0 };
-	struct config *config;
-	int err = config_load(m->start->config->file, &config, &errors);
-
-	config_errors_release(&errors);
-	if (err == 0 && keep_config(m, config) != 0) {
-		config_free(config);
-		err = SMTP_ENOMEM;
-	}
-	if (err != 0) {
-		log_event(LOG_LEVEL_ERROR, "config.reload", LOG_STR("result", "kept the old one"),
-			  LOG_STR("reason", smtp_error_str(err)));
-		return;
-	}
-	log_setup(config->log_format, config->log_level, "mail");
-	atomic_store(&m->process.config, config);
-	queue_set_config(m->process.queue, config);
-	update_sessions(m, config);
-	log_event(LOG_LEVEL_INFO, "config.reload", LOG_STR("result", "done"));
-	reload_certificates(m, config);
-}
+enum { WORKER_THREADS = 16, DRAIN_MS = 30000, ORPHAN_MS = 500, LAST_MS = 2000, TURN_MS = 10 };
 
 /* ---- Words of the supervisor, actions of the control socket: all on the queue's loop ---- */
 
-static void stop(struct mail_main *m, uint32_t deadline_ms)
+/** A second call can only bring the end nearer. */
+static void stop(struct mail_main *m, uint32_t wait_ms)
 {
-	if (m->stopping)
+	uint64_t at = smtp_loop_now_ms(m->queue_loop) + wait_ms;
+
+	if (m->stopping && at >= m->stop_at_ms)
 		return;
 	m->stopping = true;
-	m->drain_ms = deadline_ms;
-	smtp_server_shutdown(m->process.server, deadline_ms);
+	m->stop_at_ms = at;
+	smtp_server_shutdown(m->process.server, wait_ms);
 }
 
 static int tell_supervisor(struct mail_main *m, const char *word)
@@ -199,7 +51,7 @@ static void supervisor_readable(void *user, unsigned events)
 		return;
 	text[n > 0 ? n : 0] = '\0';
 	if (strstr(text, "reload\n") != NULL)
-		reload(m);
+		mail_reload(m);
 	if (n <= 0) {
 		smtp_io_free(m->supervisor_io); /* at its end it stays readable for ever */
 		m->supervisor_io = NULL;
@@ -234,9 +86,28 @@ static int act_status(struct smtp_buf *lines, void *user)
 	return err;
 }
 
-static int act_reload(void *user)
+/** What the supervisor would refuse is told to who asks. */
+static int act_reload(struct smtp_buf *lines, void *user)
 {
-	return tell_supervisor(user, "reload\n");
+	struct mail_main *m = user;
+	struct config_errors errors = { .count = 0 };
+	struct config *config = NULL;
+	const char *fixed = NULL;
+	int err = config_load(m->start->config->file, &config, &errors), told = 0;
+
+	if (err == 0)
+		fixed = config_fixed_difference(m->start->config, config);
+	if (errors.count > 0)
+		told = smtp_buf_append_text(lines, errors.lines[0]);
+	else if (fixed != NULL && (told = smtp_buf_append_text(lines, fixed)) == 0)
+		told = smtp_buf_append_text(lines, ": a change of it needs a restart");
+	if (err == 0 && fixed != NULL)
+		err = SMTP_ESTATE;
+	config_errors_release(&errors);
+	config_free(config);
+	if (err == 0)
+		err = tell_supervisor(m, "reload\n");
+	return err != 0 ? err : told;
 }
 
 static int act_stop(void *user)
@@ -268,7 +139,10 @@ static void begin_drain(struct smtp_loop_call *call)
 	struct mail_main *m =
 		(struct mail_main *)((char *)call - offsetof(struct mail_main, drain_call));
 
-	queue_drain(m->process.queue, m->drain_ms, drained, m);
+	uint64_t now = smtp_loop_now_ms(m->queue_loop);
+
+	queue_drain(m->process.queue, m->stop_at_ms > now ? (uint32_t)(m->stop_at_ms - now) : 0,
+		    drained, m);
 }
 
 static void *queue_thread(void *user)
@@ -329,24 +203,6 @@ static int open_server(struct mail_main *m)
 	return fail(m, smtp_server_new(&m->process.server, &o), "server");
 }
 
-static int open_listeners(struct mail_main *m)
-{
-	char passphrase[PASSPHRASE_MAX];
-	size_t i;
-	int err = check_read_passphrase(m->start->config, passphrase);
-
-	if (err != 0)
-		(void)fail(m, err, m->start->config->tls_key_passphrase_file);
-	for (i = 0; err == 0 && i < m->start->config->listener_count; i++) {
-		err = listen_one(m, i, passphrase[0] != '\0' ? passphrase : NULL);
-		if (err != 0)
-			(void)snprintf(m->problem, sizeof m->problem, "%s",
-				       smtp_server_problem(m->process.server));
-	}
-	explicit_bzero(passphrase, sizeof passphrase);
-	return fail(m, err, "listen");
-}
-
 static int open_keepers(struct mail_main *m)
 {
 	char *path = NULL;
@@ -392,25 +248,60 @@ static int open_control(struct mail_main *m)
 	return fail(m, err, "control socket");
 }
 
+/** What can be wrong with settings comes first: then nothing on the disk has been touched. */
 static int set_up(struct mail_main *m)
 {
-	int err = open_spool(m);
+	int err = open_server(m);
 
+	if (err == 0)
+		err = fail(m, mail_listen(m), "listen");
+	if (err == 0)
+		err = open_spool(m);
 	if (err == 0)
 		err = fail(m, smtp_workers_new(&m->process.workers, WORKER_THREADS), "workers");
 	if (err == 0)
 		err = fail(m, smtp_loop_new(&m->queue_loop), "loop");
 	if (err == 0)
-		err = open_server(m);
-	if (err == 0)
 		err = open_keepers(m);
 	if (err == 0)
 		err = open_queue(m);
 	if (err == 0)
-		err = open_listeners(m);
-	if (err == 0)
 		err = open_control(m);
 	return err;
+}
+
+static void stop_turn(void *user)
+{
+	smtp_loop_stop(user);
+}
+
+/** Runs a loop of the server for a moment, now that the server itself does not run it any more. */
+static int run_turn(struct smtp_loop *loop)
+{
+	struct smtp_timer *timer = NULL;
+	int err = smtp_timer_new(&timer, loop, stop_turn, loop);
+
+	if (err == 0) {
+		smtp_timer_set(timer, smtp_loop_now_ms(loop) + TURN_MS);
+		err = smtp_loop_run(loop);
+	}
+	smtp_timer_free(timer);
+	return err;
+}
+
+/** Messages whose clients went away are still on their way to the disk: they may end, as long as there are
+ *  workers, keeper and queue to end with. What hangs beyond that ends with the process, never accepted. */
+static void finish_in_flight(struct mail_main *m)
+{
+	unsigned turn, i;
+	int err = 0;
+
+	for (turn = 0; turn < LAST_MS / TURN_MS; turn++)
+		for (i = 0; i < smtp_server_loop_count(m->process.server); i++) {
+			if (atomic_load(&m->process.in_flight) == 0 || err != 0)
+				return;
+			err = run_turn(smtp_server_loop(m->process.server, i));
+		}
 }
 
 /** The queue's loop, which also hears the supervisor, runs from here until the server has ended. */
@@ -420,8 +311,8 @@ static int serve(struct mail_main *m)
 
 	if (pthread_create(&m->queue_thread, NULL, queue_thread, m) != 0)
 		return fail(m, SMTP_ENOMEM, "queue thread");
-	m->queue_thread_runs = true;
 	err = fail(m, smtp_server_run(m->process.server), "server");
+	finish_in_flight(m);
 	m->drain_call.fn = begin_drain;
 	smtp_loop_post(m->queue_loop, &m->drain_call);
 	(void)pthread_join(m->queue_thread, NULL);
@@ -443,13 +334,7 @@ static void tear_down(struct mail_main *m)
 	smtp_server_free(m->process.server);
 	smtp_loop_free(m->queue_loop);
 	smtp_spool_close(m->process.spool);
-	while (m->configs != NULL) {
-		struct old_config *o = m->configs;
-
-		m->configs = o->next;
-		config_free(o->config);
-		free(o);
-	}
+	mail_free_configs(m);
 }
 
 int mail_process(const struct mail_start *start)
@@ -465,6 +350,8 @@ int mail_process(const struct mail_start *start)
 	ready_tell(start->supervisor_fd, err == 0 ? NULL : m->problem);
 	if (err == 0 && (err = serve(m)) != 0)
 		log_event(LOG_LEVEL_ERROR, "mail.fail", LOG_STR("reason", m->problem));
+	if (atomic_load(&m->process.in_flight) != 0)
+		_exit(err == 0 ? 0 : 1); /* a disk that hangs: nothing can be taken apart under it */
 	tear_down(m);
 	free(m);
 	return err == 0 ? 0 : 1;

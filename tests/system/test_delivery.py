@@ -209,6 +209,20 @@ def test_forged_fields():
         assert mail.count("Return-Path:") == 1 and "forged@x" not in mail, mail
 
 
+def test_message_that_was_delivered_before():
+    with Daemon() as d, d.mx() as s:
+        s.ehlo()
+        s.mail("victim@remote.test")
+        s.rcpt("bob@example.test")
+        code, text = s.data("Delivered-To: bob@example.test\r\n" + message("loop"))
+        assert (code, text[:5]) == (554, b"5.4.6"), text
+        s.mail("victim@remote.test")
+        s.rcpt("bob@example.test")
+        code, text = s.data("Delivered-To: alice@example.test\r\n" + message("forwarded"))
+        assert code == 250, text
+        d.wait_mails("bob")
+
+
 def test_too_many_received_fields():
     with Daemon() as d, d.mx() as s:
         s.ehlo()

@@ -6,6 +6,7 @@ import pwd
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -122,6 +123,51 @@ def test_bad_reload_keeps_the_old_one():
         d.wait_mails("bob")
 
 
+def test_reload_tells_what_needs_a_restart():
+    with Daemon() as d:
+        d.write_config("limits: { connections: 7 }")
+        out = d.ctl("reload")
+        assert out.returncode == 1 and "limits.connections" in out.stderr, out
+        assert "restart" in out.stderr, out
+        d.write_config("limits: { recipients: 100 }")
+        out = d.ctl("reload")
+        assert out.returncode == 0, out.stderr
+        d.wait_log("event=config.reload", "result=done")
+
+
+def test_start_right_after_the_supervisor_was_killed():
+    with Daemon() as d:
+        for _ in range(3):
+            os.kill(d.process.pid, signal.SIGKILL)
+            d.process.wait(10)
+            d.start()
+        with d.mx() as s:
+            s.sendmail("a@remote.test", ["bob@example.test"], message("again"))
+        d.wait_mails("bob")
+
+
+def test_stop_while_a_message_is_stored():
+    """The client goes away behind its final dot, then TERM comes: it is delivered after the start."""
+    with Daemon() as d:
+        for n in range(20):
+            s = d.mx()
+            s.ehlo()
+            s.mail("a@remote.test")
+            s.rcpt("bob@example.test")
+            s.putcmd("data")
+            s.getreply()
+            s.send(message(f"n{n}").encode() + b"\r\n.\r\n")
+            s.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            s.sock.close()
+        assert d.stop() == 0
+        accepted = d.log_text().count("event=mail.accept")
+        d.start()
+        if accepted:
+            d.wait_mails("bob", accepted)
+        tap.wait_for(lambda: d.queue() == [], 20)
+        assert "AddressSanitizer" not in d.log_text()
+
+
 def test_dead_keeper_is_started_again():
     with Daemon() as d:
         keeper = d.children()["keeper"]
@@ -180,6 +226,8 @@ def test_start_errors():
         start_fails(d, "key.pem", "No such file")
         subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
         start_fails(d, "key.pem", "match")
+        out = Daemon.run(SMTPD, "-n", "-c", d.config)
+        assert out.returncode == 1 and "match" in out.stderr, out
         os.rename(key + ".away", key)
         db = os.path.join(d.dir, "data", "accounts.db")
         subprocess.run(["sqlite3", db, "PRAGMA user_version = 999"], check=True)

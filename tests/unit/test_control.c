@@ -32,10 +32,14 @@ static int act_status(struct smtp_buf *lines, void *user)
 	return act("status", NULL) == 0 ? smtp_buf_append_text(lines, "pid 7\n") : SMTP_ENOMEM;
 }
 
-static int act_reload(void *user)
+/** The second one is refused, with a reason. */
+static int act_reload(struct smtp_buf *lines, void *user)
 {
 	(void)user;
-	return act("reload", NULL);
+	if (world.called[0] == '\0')
+		return act("reload", NULL);
+	return smtp_buf_append_text(lines, "listen: needs a restart") == 0 ? SMTP_ESTATE :
+									     SMTP_ENOMEM;
 }
 
 static int act_stop(void *user)
@@ -143,6 +147,20 @@ START_TEST(request)
 }
 END_TEST
 
+START_TEST(reason_of_a_refusal)
+{
+	char answer[64];
+
+	for (int i = 0; i < 2; i++) {
+		int fd = open_client();
+
+		ck_assert_int_eq((int)write(fd, "reload\n", 7), 7);
+		read_answer(fd, answer, sizeof answer);
+	}
+	ck_assert_str_eq(answer, "error listen: needs a restart\n");
+}
+END_TEST
+
 START_TEST(endless_line_is_cut)
 {
 	char text[CONTROL_REQUEST_MAX + 100], answer[64];
@@ -183,6 +201,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_set_timeout(tc, 30);
 	tcase_add_loop_test(tc, request, 0, ROWS(rows));
+	tcase_add_test(tc, reason_of_a_refusal);
 	tcase_add_test(tc, endless_line_is_cut);
 	tcase_add_test(tc, silent_clients_are_sent_off);
 	suite_add_tcase(s, tc);
