@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TARGETS_MAX = 1000, VISITED_MAX = 1000 };
+enum { VISITED_MAX = 1000 };
 
 /* ---- Addresses ---- */
 
@@ -163,7 +163,7 @@ static int try_account(struct walk *w, const struct accounts_domain *domain,
 	if (err <= 0)
 		return err;
 	w->met_disabled |= disabled;
-	err = disabled ? 0 : add_mailbox(&w->targets, mailbox, TARGETS_MAX, &added);
+	err = disabled ? 0 : add_mailbox(&w->targets, mailbox, SMTP_RESOLVE_TARGETS_MAX, &added);
 	return err ? err : 1;
 }
 
@@ -309,7 +309,7 @@ static int walk_text(struct walk *w, const char *text, int depth)
 		return accounts_problem(w->accounts, SMTP_ECORRUPT, "a target is no address");
 	err = accounts_domain(w->accounts, mailbox.domain, &domain);
 	if (err == SMTP_ENOTFOUND)
-		return add(&w->targets, text, TARGETS_MAX, &added);
+		return add(&w->targets, text, SMTP_RESOLVE_TARGETS_MAX, &added);
 	if (err)
 		return err;
 	accounts_fold_local_part(&mailbox);

@@ -236,31 +236,38 @@ static int connect_to_keeper(struct keeper_client *k)
 
 /* ---- Answers ---- */
 
+static size_t count_fields(struct smtp_span rest)
+{
+	struct smtp_span field;
+	size_t n = 0;
+
+	while (n < SMTP_RESOLVE_TARGETS_MAX && rest.n > 0 && keeper_take(&rest, &field) == 0)
+		n++;
+	return n;
+}
+
 static void answer_resolve(const struct question *q, const struct keeper_header *h,
 			  struct smtp_span rest)
 {
 	static const size_t target_max = SMTP_MAILBOX_TEXT_MAX + 1;
 	struct keeper_resolve_answer a = { .error = h->error,
 					   .kind = (enum smtp_resolve_kind)h->value };
-	const char *targets[SMTP_ALIAS_TARGETS_MAX];
-	char *texts = calloc(SMTP_ALIAS_TARGETS_MAX, target_max);
+	const char *targets[SMTP_RESOLVE_TARGETS_MAX];
+	char *texts = calloc(count_fields(rest) + 1, target_max);
 	struct smtp_span field;
-	int err = 0;
 
 	if (texts == NULL)
 		a.error = SMTP_ENOMEM;
-	while (texts != NULL && err == 0 && rest.n > 0) {
+	while (a.error == 0 && rest.n > 0) {
 		char *text = texts + a.target_count * target_max;
 
-		if (a.target_count == SMTP_ALIAS_TARGETS_MAX)
-			break;
-		err = keeper_take(&rest, &field);
-		if (err == 0)
-			err = smtp_span_copy(field, text, target_max);
-		targets[a.target_count++] = text;
+		if (a.target_count == SMTP_RESOLVE_TARGETS_MAX ||
+		    keeper_take(&rest, &field) != 0 ||
+		    smtp_span_copy(field, text, target_max) != 0)
+			a.error = SMTP_EPROTO;
+		else
+			targets[a.target_count++] = text;
 	}
-	if (err != 0)
-		a.error = SMTP_EPROTO;
 	a.targets = targets;
 	q->done.resolve(q->user, &a);
 	free(texts);

@@ -85,8 +85,6 @@ static int question_resolve(struct keeper_peer *peer, const struct keeper_header
 	if (err != 0)
 		return err;
 	err = smtp_accounts_resolve(peer->keeper->accounts, &mailbox, &r);
-	if (err == 0 && r.target_count > SMTP_ALIAS_TARGETS_MAX)
-		err = SMTP_ETOOLONG;
 	if (err == 0) {
 		send_resolved(peer, h, &r);
 	} else {

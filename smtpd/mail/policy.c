@@ -244,7 +244,9 @@ static void rcpt_answered(void *user, const struct keeper_resolve_answer *a)
 
 	if (s == NULL)
 		return;
-	if (a->error != 0)
+	if (a->error == SMTP_ETOOLONG)
+		answer_refused(s, &mailbox, 550, "5.3.5", "This alias leads to too many addresses");
+	else if (a->error != 0)
 		answer_refused(s, &mailbox, 451, "4.3.0", "Temporarily unavailable, try again later");
 	else if (a->kind == SMTP_RESOLVE_FOREIGN && s->role == ROLE_MX)
 		answer_refused(s, &mailbox, 550, "5.7.1", "Relaying denied");

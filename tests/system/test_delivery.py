@@ -121,6 +121,22 @@ def test_aliases_plus_forms_and_catch_all():
         assert len(d.mails("bob")) == 2, "a recipient who is named twice gets it once"
 
 
+def test_alias_of_aliases():
+    with Daemon() as d:
+        names = [f"list{n}@example.test" for n in range(3)]
+        for n, name in enumerate(names):
+            out = d.ctl("alias", "add", name, *[f"u{n}x{i}@remote.test" for i in range(60)])
+            assert out.returncode == 0, out.stderr
+        assert d.ctl("alias", "add", "two@example.test", *names[:2]).returncode == 0
+        assert d.ctl("alias", "add", "three@example.test", *names).returncode == 0
+        with d.mx() as s:
+            s.ehlo()
+            s.mail("a@remote.test")
+            code, text = s.rcpt("three@example.test")
+            assert (code, text[:5]) == (550, b"5.3.5"), text
+            assert s.rcpt("two@example.test")[0] == 250
+
+
 def test_disabled_account():
     with Daemon() as d:
         assert d.ctl("account", "disable", "bob@example.test").returncode == 0

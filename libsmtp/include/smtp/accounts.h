@@ -22,7 +22,8 @@ struct smtp_accounts;
 enum {
 	SMTP_PASSWORD_HASH_MAX = 128, /* as crypto_pwhash_str writes it, with NUL */
 	SMTP_PASSWORD_MAX = 1024,
-	SMTP_ALIAS_TARGETS_MAX = 100,
+	SMTP_ALIAS_TARGETS_MAX = 100,   /* of one alias */
+	SMTP_RESOLVE_TARGETS_MAX = 150, /* of one address, aliases of aliases opened */
 	SMTP_ALIAS_DEPTH_MAX = 10
 };
 
@@ -53,7 +54,8 @@ struct smtp_resolve {
 
 /** Finds who gets mail for an address: exact account, exact alias, plus form of either, catch-all;
  *  postmaster of every hosted domain reaches the primary domain's postmaster at the last. An address
- *  without domain (postmaster) means the primary domain. Init `out` to zero, release it after use. */
+ *  without domain (postmaster) means the primary domain. Init `out` to zero, release it after use.
+ *  SMTP_ETOOLONG: it leads to more than SMTP_RESOLVE_TARGETS_MAX addresses. */
 SMTP_API SMTP_MUST_USE int smtp_accounts_resolve(struct smtp_accounts *, const struct smtp_mailbox *,
 						 struct smtp_resolve *out);
 SMTP_API void smtp_resolve_release(struct smtp_resolve *);
