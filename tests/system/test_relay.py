@@ -30,7 +30,8 @@ def test_mx_preference_and_fall_over():
         assert len(b.sessions) == 1, "the second is tried before the third"
         assert "MAIL" not in " ".join(b.commands())
         settled(d)
-        assert len(lines_of(d, "event=delivery.done", "host=c.remote.test", f"peer={third}")) == 2
+        tap.wait_for(lambda: len(lines_of(d, "event=delivery.done", "host=c.remote.test",
+                                          f"peer={third}")) == 2, 10)
         c.wait_sessions(1)
         with ScriptedServer(host=first, port=25) as a:
             submit(d, "carol@remote.test", "two")
