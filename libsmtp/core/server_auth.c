@@ -107,8 +107,11 @@ static void count_failure(struct smtp_server_session *s)
 {
 	struct smtp_reply bye = smtp_reply_of(421, "4.7.0", "too many failed logins, closing");
 
-	if (s->state != SERVER_CLOSED && ++s->auth_failures >= s->options.max_auth_failures)
+	if (s->state == SERVER_CLOSED)
+		return;
+	if (++s->auth_failures >= s->options.max_auth_failures)
 		server_session_shut(s, SMTP_DISCONNECT_ERRORS, &bye);
+	server_error_delay(s, s->auth_failures);
 }
 
 static void refuse_login(struct smtp_server_session *s)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* server_reply.c - replies of the server session on their way out: enhanced codes (RFC 2034), the
- * count of protocol errors, replies kept for later, and the trace of what goes over the wire.
+ * count of protocol errors and the delay it brings, replies kept for later, and the trace of what
+ * goes over the wire.
  */
 #include "libsmtp/core/server_session_private.h"
 
@@ -109,12 +110,26 @@ void server_reply(struct smtp_server_session *s, unsigned code, const char *enha
 	server_reply_send(s, &reply);
 }
 
+/* The first costs nothing: people mistype, and clients try what a server may not have. */
+void server_error_delay(struct smtp_server_session *s, uint32_t nth)
+{
+	static const uint32_t delays_ms[] = { 0, 100, 250, 500, 1000, 2000, 5000 };
+	uint32_t last = sizeof(delays_ms) / sizeof(*delays_ms) - 1;
+	uint32_t delay_ms = delays_ms[nth <= last ? nth - 1 : last];
+	uint32_t max_ms = s->options.error_delay_max_ms;
+
+	server_session_hold(s, delay_ms < max_ms ? delay_ms : max_ms);
+}
+
 void server_error_count(struct smtp_server_session *s)
 {
 	struct smtp_reply bye = smtp_reply_of(421, "4.7.0", "too many errors, closing");
 
-	if (s->state != SERVER_CLOSED && ++s->errors >= s->options.max_errors)
+	if (s->state == SERVER_CLOSED)
+		return;
+	if (++s->errors >= s->options.max_errors)
 		server_session_shut(s, SMTP_DISCONNECT_ERRORS, &bye);
+	server_error_delay(s, s->errors);
 }
 
 void server_reply_error(struct smtp_server_session *s, unsigned code, const char *enhanced,

@@ -113,6 +113,27 @@ void server_session_set_state(struct smtp_server_session *s, enum server_state n
 		server_session_fail(s, SMTP_ESTATE);
 }
 
+/* The peer may act from now on, so its time begins anew. */
+static void release(struct smtp_server_session *s)
+{
+	if (s->hold_until_ms == 0)
+		return;
+	s->hold_until_ms = 0;
+	s->wait_since_ms = s->now_ms;
+}
+
+static bool is_held(const struct smtp_server_session *s)
+{
+	return s->hold_until_ms != 0;
+}
+
+/* Nobody is made to wait who is leaving, or has to. */
+void server_session_hold(struct smtp_server_session *s, uint32_t delay_ms)
+{
+	if (delay_ms > 0 && !s->eof && !s->closing.wanted)
+		s->hold_until_ms = s->now_ms + delay_ms;
+}
+
 void server_session_shut(struct smtp_server_session *s, enum smtp_disconnect_reason reason,
 			 const struct smtp_reply *reply)
 {
@@ -211,6 +232,7 @@ static void settle(struct smtp_server_session *s)
 void smtp_server_session_close(struct smtp_server_session *s, enum smtp_disconnect_reason reason,
 			       const struct smtp_reply *reply)
 {
+	release(s); /* the last reply may be what is held back */
 	if (s->state == SERVER_CLOSED)
 		return;
 	hold_closing(s, reason, reply);
@@ -220,6 +242,7 @@ void smtp_server_session_close(struct smtp_server_session *s, enum smtp_disconne
 void smtp_server_session_peer_closed(struct smtp_server_session *s)
 {
 	s->eof = true;
+	release(s);
 	settle(s);
 }
 
@@ -232,7 +255,7 @@ static bool is_busy(const struct smtp_server_session *s)
 
 static bool takes_input(const struct smtp_server_session *s)
 {
-	return !s->run.waiting && s->out.n < SERVER_OUTPUT_PAUSE && s->state != SERVER_NEW &&
+	return !s->run.waiting && !is_held(s) && s->out.n < SERVER_OUTPUT_PAUSE && s->state != SERVER_NEW &&
 	       s->state != SERVER_CONNECT && s->state != SERVER_TLS && s->state != SERVER_CLOSED;
 }
 
@@ -295,7 +318,8 @@ static size_t take_some(struct smtp_server_session *s, struct smtp_span input)
 	return used;
 }
 
-/* Time went by while the session waited for others than the client. */
+/* Time went by: perhaps while the session waited for others than the client, perhaps enough to let go
+ * what is held back. */
 static void set_now(struct smtp_server_session *s, uint64_t now_ms)
 {
 	if (s->run.waiting)
@@ -304,9 +328,13 @@ static void set_now(struct smtp_server_session *s, uint64_t now_ms)
 		s->content.started_ms += now_ms - s->now_ms;
 		s->content.octet_ms = now_ms;
 		s->wait_since_ms = now_ms;
+		if (is_held(s))
+			s->hold_until_ms += now_ms - s->now_ms;
 		s->rearm = false;
 	}
 	s->now_ms = now_ms;
+	if (now_ms >= s->hold_until_ms)
+		release(s);
 }
 
 int smtp_server_session_feed(struct smtp_server_session *s, const void *octets, size_t n,
@@ -388,6 +416,8 @@ unsigned smtp_server_session_wants(const struct smtp_server_session *s)
 {
 	unsigned write = s->out.n > 0 ? SMTP_WANTS_WRITE : 0;
 
+	if (is_held(s))
+		return 0;
 	if (s->state == SERVER_CLOSED)
 		return write | SMTP_WANTS_CLOSE;
 	if (s->run.waiting)
@@ -399,7 +429,7 @@ unsigned smtp_server_session_wants(const struct smtp_server_session *s)
 
 struct smtp_span smtp_server_session_output(const struct smtp_server_session *s)
 {
-	return smtp_buf_span(&s->out);
+	return is_held(s) ? smtp_span_make(NULL, 0) : smtp_buf_span(&s->out);
 }
 
 void smtp_server_session_sent(struct smtp_server_session *s, size_t n)
@@ -418,6 +448,8 @@ static uint64_t after(uint64_t since_ms, uint32_t timeout_ms)
 
 uint64_t smtp_server_session_deadline(const struct smtp_server_session *s)
 {
+	if (is_held(s))
+		return s->rearm ? s->now_ms : s->hold_until_ms;
 	if (s->state == SERVER_CLOSED)
 		return s->out.n > 0 ? after(s->wait_since_ms, SERVER_LINGER_MS) : UINT64_MAX;
 	if (s->state == SERVER_NEW || s->run.waiting)

@@ -146,6 +146,7 @@ struct smtp_server_session {
 	uint32_t transactions;
 	uint64_t now_ms;
 	uint64_t wait_since_ms; /* since when the next command, or the handshake, is awaited */
+	uint64_t hold_until_ms; /* until then no input is taken and no output given; 0: no hold */
 	struct server_handler *handlers;
 	size_t handler_count;
 	size_t current; /* the handler whose function is, or last was, on the stack */
@@ -170,6 +171,8 @@ void server_session_shut(struct smtp_server_session *s, enum smtp_disconnect_rea
 			 const struct smtp_reply *reply);
 /** Ends the session because of an error of ours; feed() answers it from now on. */
 void server_session_fail(struct smtp_server_session *s, int error);
+/** Holds the output back for that long, unless the session is about to end anyway. */
+void server_session_hold(struct smtp_server_session *s, uint32_t delay_ms);
 /** HELO or EHLO is over, or TLS has begun: what was known of the client before is forgotten. */
 void server_session_forget_client(struct smtp_server_session *s);
 /** A copy on the heap, NUL-terminated; NULL: out of memory. */
@@ -197,6 +200,8 @@ void server_reply_error(struct smtp_server_session *s, unsigned code, const char
 			const char *text);
 /** Counts an error that was answered otherwise. */
 void server_error_count(struct smtp_server_session *s);
+/** Holds back the reply to the nth fault of a kind: the more there were, the longer. */
+void server_error_delay(struct smtp_server_session *s, uint32_t nth);
 void server_hold_reply(struct server_held_reply *held, const struct smtp_reply *reply);
 struct smtp_reply server_held_reply_view(const struct server_held_reply *held);
 void server_held_reply_release(struct server_held_reply *held);

@@ -155,6 +155,7 @@ static inline struct smtp_server_session_options options_of_tests(void)
 	options.offer_starttls = true;
 	options.auth_enabled = true;
 	options.auth_needs_tls = false;
+	options.error_delay_max_ms = 0;
 	return options;
 }
 

@@ -307,6 +307,11 @@ static bool no_session_is_left(void)
 	return smtp_server_session_count(server) == 0;
 }
 
+static bool one_session_is_left(void)
+{
+	return smtp_server_session_count(server) == 1;
+}
+
 static bool a_ticket_is_held(void)
 {
 	return tickets_held() > 0;
@@ -829,6 +834,73 @@ START_TEST(last_reply_is_not_lost)
 }
 END_TEST
 
+/* --- delays for errors ------------------------------------------------------------------------ */
+
+/* Everything sent is answered, also what came behind an error, and although no more will come. */
+START_TEST(errors_are_answered_later)
+{
+	uint64_t began;
+	struct client c;
+
+	if (_i)
+		use_tls();
+	start();
+	client_greet(&c);
+	if (_i) {
+		client_talk(&c, "STARTTLS\r\n", "220");
+		ck_assert(client_start_tls(&c));
+		client_talk(&c, "EHLO client.example\r\n", "250");
+	}
+	began = now_ms();
+	client_say(&c, "FOO\r\nFOO\r\nNOOP\r\nFOO\r\nQUIT\r\n");
+	if (!_i)
+		ck_assert_int_eq(shutdown(c.fd, SHUT_WR), 0);
+	client_expect(&c, "500");
+	client_expect(&c, "500");
+	ck_assert_uint_ge(now_ms(), began + 99); /* the loop's clock may be cut to whole ones */
+	client_expect(&c, "250");
+	client_expect(&c, "500");
+	client_expect(&c, "221");
+	ck_assert_uint_ge(now_ms(), began + 348);
+	client_expect_end(&c);
+	client_close(&c);
+	wait_for(no_session_is_left);
+	ck_assert_int_eq(atomic_load(&app.last_reason), SMTP_DISCONNECT_QUIT);
+}
+END_TEST
+
+/* Ten errors take 24 s; others on the same loop do not notice, and a shutdown does not wait. */
+START_TEST(delays_hold_only_their_session)
+{
+	uint64_t began = now_ms();
+	char line[LINE_MAX_HERE];
+	char last[LINE_MAX_HERE] = "";
+	struct client slow;
+	struct client other;
+
+	options.loops = 1;
+	listener.session.max_errors = 100;
+	start();
+	client_greet(&slow);
+	for (int i = 0; i < 10; i++)
+		client_say(&slow, "FOO\r\n");
+	client_expect(&slow, "500");
+	client_greet(&other);
+	client_send_message(&other, "pend");
+	client_talk(&other, "QUIT\r\n", "221");
+	client_close(&other);
+	wait_for(one_session_is_left);
+	smtp_server_shutdown(server, WAIT_S * 1000);
+	while (client_line(&slow, line))
+		memcpy(last, line, sizeof last);
+	ck_assert_msg(strncmp(last, "421 4.3.2", 9) == 0, "%s", last);
+	ck_assert_uint_lt(now_ms() - began, 10000);
+	client_close(&slow);
+	join();
+	ck_assert_int_eq(atomic_load(&app.last_reason), SMTP_DISCONNECT_SHUTDOWN);
+}
+END_TEST
+
 /* --- TLS -------------------------------------------------------------------------------------- */
 
 START_TEST(starttls)
@@ -1254,6 +1326,8 @@ static void add_cases(TCase *tc)
 	tcase_add_test(tc, silent_client_times_out);
 	tcase_add_loop_test(tc, silent_handshake_times_out, 0, 2);
 	tcase_add_test(tc, last_reply_is_not_lost);
+	tcase_add_loop_test(tc, errors_are_answered_later, 0, 2);
+	tcase_add_test(tc, delays_hold_only_their_session);
 	tcase_add_test(tc, starttls);
 	tcase_add_test(tc, implicit_tls);
 	tcase_add_test(tc, octets_injected_behind_starttls_end_the_session);

@@ -240,6 +240,7 @@ struct play {
 	uint64_t now_ms;
 	size_t cut;
 	size_t fed;       /* octets of the client so far */
+	struct bytes in;  /* what the session has not taken: it holds a reply back */
 	struct bytes out; /* what the session sent and no S: line has matched yet */
 };
 
@@ -259,28 +260,36 @@ static void answer_pending(struct play *p)
 }
 
 /* In a heap block of its own, so that a sanitizer sees a step over its end. */
+static void offer_input(struct play *p)
+{
+	unsigned wants = SMTP_WANTS_READ;
+
+	while (p->in.n > 0 && wants && !(wants & SMTP_WANTS_CLOSE)) {
+		size_t taken = 0;
+		char *copy = malloc(p->in.n);
+
+		if (!copy)
+			abort();
+		memcpy(copy, p->in.p, p->in.n);
+		/* an error shows in what follows: the session only wants to close */
+		if (smtp_server_session_feed(p->s, copy, p->in.n, p->now_ms, &taken) != 0)
+			taken = p->in.n;
+		free(copy);
+		p->in.n -= taken;
+		memmove(p->in.p, p->in.p + taken, p->in.n);
+		if (p->in.n > 0)
+			answer_pending(p);
+		wants = smtp_server_session_wants(p->s);
+	}
+	if (wants & SMTP_WANTS_CLOSE)
+		p->in.n = 0;
+}
+
 static void feed(struct play *p, const char *octets, size_t n)
 {
-	char *copy = copy_octets(octets, n);
-	size_t done = 0;
-
-	do {
-		size_t taken = 0;
-		char *rest = malloc(n - done ? n - done : 1);
-
-		if (!rest)
-			abort();
-		memcpy(rest, copy + done, n - done);
-		/* an error shows in what follows: the session only wants to close */
-		if (smtp_server_session_feed(p->s, rest, n - done, p->now_ms, &taken) != 0)
-			taken = n - done;
-		free(rest);
-		done += taken;
-		if (done < n)
-			answer_pending(p);
-	} while (done < n && !(smtp_server_session_wants(p->s) & SMTP_WANTS_CLOSE));
+	add_bytes(&p->in, octets, n);
+	offer_input(p);
 	p->fed += n;
-	free(copy);
 }
 
 static void send_block(struct play *p, const struct bytes *block)
@@ -364,6 +373,8 @@ static const char *run_step(struct play *p, const struct step *step)
 	case STEP_TIME:
 		p->now_ms += step->advance_ms;
 		smtp_server_session_tick(p->s, p->now_ms);
+		read_output(p);
+		offer_input(p);
 		break;
 	case STEP_CLOSE:
 		smtp_server_session_peer_closed(p->s);
@@ -437,6 +448,7 @@ const char *transcript_play(const struct transcript *t, size_t cut)
 	if (!problem && p.scene.leaked)
 		problem = problem_at(t->path, 0, "a secret was traced");
 	scene_release(&p.scene);
+	free(p.in.p);
 	free(p.out.p);
 	return problem;
 }

@@ -50,6 +50,7 @@ static const struct {
 	OPTION(command_timeout_ms, KIND_U32),
 	OPTION(content_timeout_ms, KIND_U32),
 	OPTION(min_content_rate, KIND_U32),
+	OPTION(error_delay_max_ms, KIND_U32),
 };
 
 void policy_init(struct policy *policy)
@@ -57,6 +58,7 @@ void policy_init(struct policy *policy)
 	*policy = (struct policy){ .options = SMTP_SERVER_SESSION_OPTIONS_INIT };
 	snprintf(policy->hostname, sizeof(policy->hostname), "mx.example.org");
 	policy->options.auth_needs_tls = false;
+	policy->options.error_delay_max_ms = 0;
 }
 
 static void set_option(struct smtp_server_session_options *options, size_t at,
@@ -427,6 +429,8 @@ const char *scene_check(const struct scene *scene, struct smtp_server_session *s
 		return smtp_server_session_wants(s) == SMTP_WANTS_CLOSE ? NULL : "not closed";
 	if (strcmp(text, "open") == 0)
 		return smtp_server_session_wants(s) & SMTP_WANTS_READ ? NULL : "not open";
+	if (strcmp(text, "held") == 0)
+		return smtp_server_session_wants(s) == 0 ? NULL : "not held";
 	if (strncmp(text, "messages ", word + 1) == 0)
 		return check_number("messages", scene->messages, value);
 	if (strncmp(text, "resets ", word + 1) == 0)

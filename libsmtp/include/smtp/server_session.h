@@ -8,8 +8,9 @@
  *
  * Driving it: start(); then while wants() says so: READ -> feed() what came; WRITE -> send output(),
  * report with sent(); TLS -> run the handshake as server, then tls_started(); VERDICT -> wait for the
- * handler's answer; CLOSE (with nothing left to write) -> close the connection and free(). Call tick()
- * when deadline() has come. When the peer closes, call peer_closed().
+ * handler's answer; CLOSE (with nothing left to write) -> close the connection and free(); nothing ->
+ * a reply is held back: neither read nor write until deadline(). Call tick() when deadline() has come.
+ * When the peer closes, call peer_closed().
  */
 #ifndef SMTP_SERVER_SESSION_H
 #define SMTP_SERVER_SESSION_H
@@ -70,6 +71,9 @@ struct smtp_server_session_options {
 	uint32_t content_timeout_ms;   /* from 354 to the end of data with no octet in between */
 	uint32_t min_content_rate;     /* octets a second, averaged over content; 0: no floor */
 	bool auth_other_identity; /* an authorization id other than the login: `auth` decides; else 535 */
+	/* The reply to the second protocol error, and to the second failed login, is held back 100 ms,
+	 * and each later one longer: 250 ms, 500 ms, 1 s, 2 s, 5 s; never longer than this. 0: at once. */
+	uint32_t error_delay_max_ms;
 };
 
 #define SMTP_SERVER_SESSION_OPTIONS_INIT                                                           \
@@ -79,7 +83,7 @@ struct smtp_server_session_options {
 		.max_message_bytes = UINT64_C(50) << 20, .max_swallow_bytes = UINT64_C(50) << 20,  \
 		.max_line_bytes = 65536, .max_recipients = 1000, .max_errors = 10,                 \
 		.max_auth_failures = 3, .max_transactions = 10000, .command_timeout_ms = 300000,   \
-		.content_timeout_ms = 600000, .min_content_rate = 50                               \
+		.content_timeout_ms = 600000, .min_content_rate = 50, .error_delay_max_ms = 5000   \
 	}
 
 /** The same as SMTP_SERVER_SESSION_OPTIONS_INIT, for C++. */
@@ -178,11 +182,14 @@ SMTP_API SMTP_MUST_USE int smtp_server_session_use(struct smtp_server_session *,
 /** Runs the connect phase and prepares the greeting. Once. */
 SMTP_API SMTP_MUST_USE int smtp_server_session_start(struct smtp_server_session *, uint64_t now_ms);
 /** Offers received octets; *taken says how many were used. Fewer than n while a verdict is pending or
- *  TLS or CLOSE is wanted: keep the rest, stop reading, offer it again later - after an answered
- *  verdict call it again even with n == 0 being all there is. Octets behind an accepted STARTTLS are
- *  SMTP_EPROTO: they could have been injected. */
+ *  TLS or CLOSE is wanted, or while a reply is held back: keep the rest, stop reading, offer it again
+ *  later - after an answered verdict call it again even with n == 0 being all there is. Octets behind
+ *  an accepted STARTTLS are SMTP_EPROTO: they could have been injected. */
 SMTP_API SMTP_MUST_USE int smtp_server_session_feed(struct smtp_server_session *, const void *octets,
 						    size_t n, uint64_t now_ms, size_t *taken);
+/** A set of enum smtp_wants. 0: the replies of this batch are held back because of errors, for this
+ *  session alone, until tick() or feed() comes with the time of deadline() or later; peer_closed() and
+ *  close() release them at once. */
 SMTP_API unsigned smtp_server_session_wants(const struct smtp_server_session *);
 /** Octets to send, n == 0 if none; valid until the next call on this session. All replies of what was
  *  fed together are in it: one write. */
