@@ -8,7 +8,9 @@ import hashlib
 import os
 import random
 import re
+import signal
 import smtplib
+import subprocess
 import sys
 import threading
 import time
@@ -38,6 +40,7 @@ class Sender(threading.Thread):
         self.accepted = []   # answered 250
         self.doubtful = []   # its last line may have been sent; no answer was seen
         self.odd = []        # any other answer
+        self.patient = False # "try later" is none of those
 
     def run(self):
         try:
@@ -55,6 +58,8 @@ class Sender(threading.Thread):
         self.doubtful.append(mail)
         code, text = session.data(mail.text)
         self.doubtful.pop()
+        if code == 451 and self.patient:
+            raise smtplib.SMTPServerDisconnected("to be sent again")
         if code == 250:
             self.accepted.append(mail)
         else:
@@ -147,20 +152,111 @@ def check_mailbox(d, name, mails):
     assert not counts, f"for {name}, nobody sent {counts}"
 
 
-def test_accepted_mail_survives_kill_9():
+def seeded():
     seed = int(os.environ.get("CRASH_SEED", random.SystemRandom().randrange(1 << 32)))
     print(f"# CRASH_SEED={seed}", flush=True)
-    rng = random.Random(seed)
+    return random.Random(seed)
+
+
+def check_all(d, mails):
+    tap.wait_for(lambda: d.spool_files() == [], 60, "something is left in the spool")
+    assert d.queue() == []
+    check_mailbox(d, "bob", mails)
+    check_mailbox(d, "alice", mails)
+    assert "queue.corrupt" not in d.log_text()
+    assert d.stop() == 0
+
+
+def test_accepted_mail_survives_kill_9():
+    rng = seeded()
     mails = []
     with Daemon("limits: { connections_per_ip: 0 }") as d:
         for number in range(ROUNDS):
             mails += one_round(d, rng, number)
-        tap.wait_for(lambda: d.spool_files() == [], 60, "something is left in the spool")
-        assert d.queue() == []
-        check_mailbox(d, "bob", mails)
-        check_mailbox(d, "alice", mails)
-        assert "queue.corrupt" not in d.log_text()
-        assert d.stop() == 0
+        check_all(d, mails)
+
+
+def send_all(d, mails, then, kill):
+    """Sends; kills when `then` of them are accepted; sends the rest until all are."""
+    accepted = set()
+    end = time.monotonic() + 60
+    while len(accepted) < len(mails):
+        assert time.monotonic() < end, f"only {len(accepted)} of {len(mails)} were taken in the end"
+        senders = senders_for(d, [m for m in mails if m not in accepted])
+        for s in senders:
+            s.patient = True
+        accepted |= run_senders(senders, then, kill)
+        then, kill = 0, None
+
+
+def test_accepted_mail_survives_the_end_of_a_child():
+    rng = seeded()
+    mails = []
+    with Daemon("limits: { connections_per_ip: 0 }") as d:
+        for number in range(6):
+            name = ("mail", "keeper")[number % 2]
+            batch = [Mail(rng, f"c{number:02}x{i:03}") for i in range(100)]
+            send_all(d, batch, rng.randrange(100), lambda: os.kill(d.children()[name], signal.SIGKILL))
+            d.wait_log(f"event={name}.restart", "signal=9")
+            mails += batch
+        check_all(d, mails)
+
+
+def test_accepted_mail_survives_the_end_of_the_supervisor():
+    """Its children end soon after it, by themselves, and give the ports back."""
+    rng = seeded()
+    mails = [Mail(rng, f"s{i:03}") for i in range(100)]
+    with Daemon("limits: { connections_per_ip: 0 }") as d:
+        def kill():
+            d.process.kill()
+            d.process.wait(30)
+        accepted = run_senders(senders_for(d, mails), rng.randrange(100), kill)
+        tap.wait_for(lambda: not d.is_alive(), 20, "its children live on")
+        d.start()
+        send_all(d, [m for m in mails if m not in accepted], 0, None)
+        check_all(d, mails)
+
+
+class Repeat(threading.Thread):
+    """Does something again and again until it is told to stop."""
+
+    def __init__(self, do, wait):
+        super().__init__(daemon=True)
+        self.do, self.wait, self.over, self.error = do, wait, threading.Event(), None
+
+    def run(self):
+        try:
+            while not self.over.wait(self.wait):
+                self.do()
+        except (AssertionError, OSError, ValueError, subprocess.SubprocessError) as error:
+            self.error = error
+
+    def stop(self):
+        self.over.set()
+        self.join(60)
+        assert self.error is None, self.error
+
+
+def test_work_goes_on_under_administration():
+    """Reloads and questions about the queue while mail comes in: nothing is refused, lost or doubled."""
+    rng = seeded()
+    mails = [Mail(rng, f"a{i:03}") for i in range(600)]
+
+    def expect(*args):
+        out = d.ctl(*args)
+        assert out.returncode == 0, out.stderr
+    with Daemon("limits: { connections_per_ip: 0 }") as d:
+        helpers = [Repeat(lambda: d.process.send_signal(signal.SIGHUP), 0.05),
+                   Repeat(lambda: expect("status"), 0.02),
+                   Repeat(d.queue, 0.02), Repeat(lambda: expect("queue", "retry", "--all"), 0.02)]
+        for h in helpers:
+            h.start()
+        accepted = run_senders(senders_for(d, mails))
+        for h in helpers:
+            h.stop()
+        assert len(accepted) == len(mails), "some were refused"
+        assert not any(m.doubts for m in mails)
+        check_all(d, mails)
 
 
 if __name__ == "__main__":

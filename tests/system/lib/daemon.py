@@ -160,8 +160,11 @@ log: {{ level: {level} }}
         """kill -9 of the whole of it at once. Back when no process of it has a socket or a file."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(30)
-        wait_for(lambda: all(group != self.process.pid for _, _, _, group in processes()), 30,
-                 "it lives")
+        wait_for(lambda: not self.is_alive(), 30, "it lives")
+
+    def is_alive(self):
+        """Is there a process of it, be it an orphan?"""
+        return any(group == self.process.pid for _, _, _, group in processes())
 
     def __enter__(self):
         return self
