@@ -44,7 +44,7 @@ def test_mx_preference_and_fall_over():
 def test_every_address_of_a_host_is_tried():
     dead, alive = mx_addresses(2)
     with Dns(["remote.test. MX 10 mx.remote.test.", f"mx.remote.test. A {dead}",
-              f"mx.remote.test. A {alive}"]) as dns, \
+              "mx.remote.test. AAAA ::1", f"mx.remote.test. A {alive}"]) as dns, \
          ScriptedServer(host=alive, port=25) as server, \
          Daemon(resolver=dns.resolver) as d:
         submit(d, "carol@remote.test")
@@ -286,6 +286,19 @@ def test_what_passes_is_tried_again():
             server.close()
 
 
+def test_a_silent_server_holds_up_nobody_else():
+    with ScriptedServer({"GREETING": None}) as silent, ScriptedServer() as other, \
+         Daemon(RETRY, relay=by_url(url_of(other), {"silent.test": url_of(silent)})) as d:
+        with d.submission("alice") as s:
+            for n in range(40):
+                s.sendmail("alice@example.test", [f"r{n}@silent.test"], message(f"m{n}"))
+        silent.wait_for(lambda: len(silent.sessions) >= 1)
+        submit(d, ["carol@remote.test", "dave@silent.test", "bob@example.test"])
+        other.wait_messages(1, 5)
+        d.wait_mails("bob", seconds=5)
+        assert len(silent.sessions) <= 20, "connections to one server are bounded"
+
+
 def answers(replies):
     """Lists of answers in which functions may stand too."""
     def one(given):
@@ -380,6 +393,19 @@ def test_content_is_not_changed():
             assert sorted(names) == [b"DKIM-Signature", b"Received"], head
             verify_signature(d, got.content)
             settled(d)
+
+
+def test_words_of_other_servers():
+    """Keywords in any case; a server that knows only HELO."""
+    with ScriptedServer(extensions=("pipelining", "8bitmime", "Size 1000000")) as server, \
+         relaying(server) as d:
+        _, got = arrived(d, server, message("small").encode())
+        assert "BODY=8BITMIME" in got.parameters and "SIZE=" in got.parameters, got.parameters
+    with ScriptedServer({"EHLO": "502 5.5.1 what", "HELO": "250 old.test"}) as server, \
+         relaying(server) as d:
+        _, got = arrived(d, server, message("old").encode())
+        assert got.parameters == "", got.parameters
+        assert [c.split()[0] for c in server.commands()][:4] == ["EHLO", "HELO", "MAIL", "RCPT"]
 
 
 def test_large_content():
