@@ -299,6 +299,21 @@ def test_a_silent_server_holds_up_nobody_else():
         assert len(silent.sessions) <= 20, "connections to one server are bounded"
 
 
+def test_connections_that_a_server_ends_when_idle():
+    """It took one message on each; the next one goes over a new connection at once."""
+    def mail(line, session):
+        return cut_off(line, session) if session.messages else "250 2.1.0 ok"
+    with ScriptedServer({"MAIL": mail}, cut="QUIT") as server, relaying(server) as d:
+        with d.submission("alice") as s:
+            for n in range(20):
+                s.sendmail("alice@example.test", [f"r{n}@remote.test"], message(f"m{n}"))
+        server.wait_messages(20, 10)
+        settled(d)
+        assert len(server.messages) == 20
+        assert any(sum(c.startswith("MAIL") for c in s.commands) > 1 for s in server.sessions)
+        assert lines_of(d, "event=delivery.defer") == []
+
+
 def answers(replies):
     """Lists of answers in which functions may stand too."""
     def one(given):

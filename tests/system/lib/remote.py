@@ -22,12 +22,18 @@ CLONE_NEWNET, SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x40000000, 0x8913, 0x8914, 1
 def own_network():
     """Leaves this machine's network for an empty one, where nobody else has port 25. What can't be done
     (not root, a container without the right) is left as it is."""
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
-        return
-    with socket.socket() as s:
+    libc = ctypes.CDLL(None)
+    with open("/proc/self/ns/net", "rb") as before:
+        if libc.unshare(CLONE_NEWNET) != 0:
+            return
         name = b"lo".ljust(16, b"\0")
-        flags, = struct.unpack_from("=H", fcntl.ioctl(s, SIOCGIFFLAGS, name.ljust(40, b"\0")), 16)
-        fcntl.ioctl(s, SIOCSIFFLAGS, name + struct.pack("=H22x", flags | IFF_UP))
+        try:
+            with socket.socket() as s:
+                row = fcntl.ioctl(s, SIOCGIFFLAGS, name.ljust(40, b"\0"))
+                flags, = struct.unpack_from("=H", row, 16)
+                fcntl.ioctl(s, SIOCSIFFLAGS, name + struct.pack("=H22x", flags | IFF_UP))
+        except OSError:
+            libc.setns(before.fileno(), CLONE_NEWNET)
 
 
 def mx_addresses(count):
