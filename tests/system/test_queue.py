@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: ISC
 """The queue over time: restarts, smtpctl queue with and without a daemon, schedules."""
 import os
+import random
+import re
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import tap
-from daemon import message
-from remote import RETRY, lines_of, relaying, reports, settled, submit
+from daemon import Daemon, message
+from remote import (RETRY, by_url, cut_off, lines_of, relaying, reports, settled, submit, url_of)
 from scripted import ScriptedServer
 
 LATER = "queue: { retry: [1h], lifetime: 5d }"
@@ -48,6 +49,47 @@ def test_kill_while_mail_goes_out():
         settled(d)
         # At most what was under way on each of the connections goes twice.
         assert len(server.messages) <= 40 + 20, len(server.messages)
+
+
+def bad_weather(chance):
+    """Servers that fail at random, at every point. Recipients whose name begins with "bad" get a 550."""
+    def one(weather, good):
+        def answer(line, session):
+            if isinstance(line, str) and line.startswith("bad"):
+                return "550 5.1.1 no such user"
+            trouble = chance.random()
+            if trouble > 0.08:
+                return good
+            return cut_off(line, session) if trouble < 0.03 else weather
+        return answer
+    return {"GREETING": one("421 4.3.2 busy", "220 weather.test ESMTP"),
+            "MAIL": one("451 4.3.0 later", "250 2.1.0 ok"),
+            "RCPT": one("450 4.7.1 later", "250 2.1.5 ok"),
+            "DATA": one("421 4.3.2 closing", "354 go"),
+            "END": one("452 4.3.1 full", "250 2.0.0 ok")}
+
+
+def test_bad_weather():
+    """Whatever servers do: each recipient gets each message once, or the author one report."""
+    seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
+    print(f"# SEED={seed}", flush=True)
+    chance = random.Random(seed)
+    sent = {n: [f"{chance.choice(('good', 'good', 'bad'))}{i}@{domain}.test"
+                for i in range(chance.randrange(1, 4)) for domain in ("one", "two")]
+            for n in range(60)}
+    with ScriptedServer(bad_weather(chance)) as one, ScriptedServer(bad_weather(chance)) as two, \
+         Daemon(RETRY, relay=by_url(url_of(one), {"two.test": url_of(two)})) as d:
+        with d.submission("alice") as s:
+            for n, recipients in sent.items():
+                s.sendmail("alice@example.test", recipients, message(f"m{n}"))
+        tap.wait_for(lambda: d.queue() == [], 60, "the queue does not empty")
+        expected = sorted((n, to) for n, recipients in sent.items() for to in recipients)
+        got = [(int(re.search(rb"Message-ID: <m(\d+)@", m.content).group(1)), to)
+               for server in (one, two) for m in server.messages for to in m.recipients]
+        assert sorted(got) == [row for row in expected if row[1].startswith("good")]
+        told = [(int(report.original["Subject"][1:]), row["Final-Recipient"].split("; ")[1])
+                for report in reports(d) for row in report.recipients]
+        assert sorted(told) == [row for row in expected if row[1].startswith("bad")]
 
 
 def test_schedule():

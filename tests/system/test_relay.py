@@ -100,16 +100,19 @@ def test_own_name_among_mx_hosts():
 def test_permanent_only_when_every_host_says_so():
     first, second = mx_addresses(2)
     no = {"GREETING": "554 5.3.2 no mail here"}
-    with Dns(["remote.test. MX 10 a.remote.test.", "remote.test. MX 20 b.remote.test.",
-              f"a.remote.test. A {first}", f"b.remote.test. A {second}"]) as dns, \
+    with Dns(["up.test. MX 10 a.up.test.", "up.test. MX 20 b.up.test.", "down.test. MX 10 b.up.test.",
+              "down.test. MX 20 a.up.test.", f"a.up.test. A {first}",
+              f"b.up.test. A {second}"]) as dns, \
          ScriptedServer(no, host=first, port=25) as a, Daemon(RETRY, resolver=dns.resolver) as d:
-        submit(d, "carol@remote.test")
-        d.wait_log("event=delivery.defer", "4.4.1")
+        submit(d, ["carol@up.test", "carol@down.test"])
+        for domain in ("up", "down"):
+            d.wait_log("event=delivery.defer", f"carol@{domain}.test", "4.4.1")
         with ScriptedServer({"EHLO": "550 5.3.2 neither", "HELO": "550 5.3.2 neither"}, host=second,
                             port=25):
-            assert wait_report(d).status("carol@remote.test") == ("failed", "5.3.2")
-        assert len(a.sessions) > 1
-        settled(d)
+            settled(d)
+        rows = [row for report in reports(d) for row in report.recipients]
+        assert [(row["Action"], row["Status"]) for row in rows] == [("failed", "5.3.2")] * 2, rows
+        assert len(a.sessions) > 2
 
 
 def test_a_dns_that_fails_defers():

@@ -322,13 +322,15 @@ class _Connection:
 
     def run_rcpt(self, line):
         address = line[8:].partition(" ")[0].strip("<>")
-        default = "250 2.1.5 ok" if self.sender is not None else "503 5.5.1 MAIL first"
-        if self.reply("RCPT", default, address) == "2":
+        if self.sender is None:
+            self.sock.sendall(b"503 5.5.1 MAIL first\r\n")
+        elif self.reply("RCPT", "250 2.1.5 ok", address) == "2":
             self.recipients.append(address)
 
     def run_data(self, line):
-        default = "354 go ahead" if self.recipients else "503 5.5.1 no recipients"
-        if self.reply("DATA", default, line) == "3":
+        if not self.recipients:
+            self.sock.sendall(b"503 5.5.1 no recipients\r\n")
+        elif self.reply("DATA", "354 go ahead", line) == "3":
             self.take_content()
 
     def take_content(self):
