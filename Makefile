@@ -82,7 +82,7 @@ PKGS := libevent libevent_pthreads libsodium opendkim sqlite3 yaml-0.1 openssl l
 LIBUNBOUND := -lunbound
 
 once = $(eval $(1) := $(2))$($(1))
-supported = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/null && echo '$(1)')
+supported = $(shell $(CC) -Werror $(1) -x c -fsyntax-only /dev/null 2>/dev/null && echo '$(1)')
 
 PKG_CONFIG ?= pkg-config
 PKG_CFLAGS  = $(call once,PKG_CFLAGS,$(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PKGS))))

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <yaml.h>
 
@@ -451,16 +452,16 @@ static int add_file_error(struct reading *r, const char *why)
 static int load(struct reading *r)
 {
 	FILE *f = fopen(r->file, "re");
-	long size;
+	struct stat st;
 	int err;
 
 	if (f == NULL)
 		return add_file_error(r, errno == ENOENT ? "there is no such file (smtpctl setup "
 							   "writes one, -c names another)" :
 							   strerror(errno));
-	if (fseek(f, 0, SEEK_END) != 0 || (size = ftell(f)) < 0 || fseek(f, 0, SEEK_SET) != 0)
+	if (fstat(fileno(f), &st) != 0 || !S_ISREG(st.st_mode))
 		err = add_file_error(r, "is not a regular file");
-	else if (size > FILE_BYTES_MAX)
+	else if (st.st_size > FILE_BYTES_MAX)
 		err = add_file_error(r, "is larger than 1 MiB");
 	else
 		err = read_file(r, f);

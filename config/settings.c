@@ -274,6 +274,16 @@ int setting_add_duration(struct config *c, const struct setting *s, const char *
 	return 0;
 }
 
+static bool has_listener(const struct config *c, const char *address)
+{
+	size_t i;
+
+	for (i = 0; i < c->listener_count; i++)
+		if (strcmp(c->listeners[i].address, address) == 0)
+			return true;
+	return false;
+}
+
 int setting_add_listener(struct config *c, const char *address, const char *role,
 			 char problem[SETTING_PROBLEM_MAX])
 {
@@ -284,6 +294,8 @@ int setting_add_listener(struct config *c, const char *address, const char *role
 		return wrong(problem, address, "an address with a port, such as \"*:25\"");
 	if (choice < 0)
 		return wrong(problem, role, "a role: mx, submission or submissions");
+	if (has_listener(c, address))
+		return wrong(problem, address, "possible: it is there twice");
 	if (c->listener_count == CONFIG_LISTENERS_MAX)
 		return wrong(problem, address, "possible: there are too many listeners");
 	copy = strdup(address);

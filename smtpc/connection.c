@@ -183,6 +183,7 @@ int connection_status(const struct smtp_client *client, int error)
 	case SMTP_EACCESS:
 		return CLI_USAGE;
 	case SMTP_ENOTSUP:
+	case SMTP_ETLS: /* a certificate does not become good by waiting */
 		return CLI_REFUSED;
 	case SMTP_EREFUSED:
 	case SMTP_EAUTH:

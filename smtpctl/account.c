@@ -197,6 +197,7 @@ static const struct cli_column columns[] = {
 struct listing {
 	struct cli_table *table;
 	const char *only; /* NULL: all */
+	bool json;
 };
 
 static int add_row(const struct smtp_account_row *row, void *user)
@@ -206,7 +207,7 @@ static int add_row(const struct smtp_account_row *row, void *user)
 	const char *const cells[] = { row->address, row->display_name,
 				      row->disabled ? "disabled" : "active", created };
 
-	ctl_time(row->created_s, created);
+	ctl_time(row->created_s, l->json, created);
 	if (l->only == NULL || strcasecmp(l->only, row->address) == 0)
 		cli_table_row(l->table, cells);
 	return 0;
@@ -214,7 +215,8 @@ static int add_row(const struct smtp_account_row *row, void *user)
 
 static int list(struct smtp_accounts *accounts, const char *domain, const char *only, bool json)
 {
-	struct listing l = { cli_table_new(columns, sizeof columns / sizeof *columns), only };
+	struct listing l = { cli_table_new(columns, sizeof columns / sizeof *columns), only,
+			     json };
 	int err = smtp_accounts_accounts(accounts, domain, add_row, &l);
 	int status = ctl_result(accounts, "account list", err);
 

@@ -109,14 +109,20 @@ static const struct cli_column record_columns[] = {
 	{ "TXT", "txt", false },
 };
 
+struct listing {
+	struct cli_table *table;
+	bool json;
+};
+
 static int add_row(const struct smtp_dkim_row *row, void *user)
 {
+	struct listing *l = user;
 	char created[CTL_TIME_MAX];
 	const char *const cells[] = { row->domain, row->selector, row->algorithm,
 				      row->active ? "yes" : "no", created };
 
-	ctl_time(row->created_s, created);
-	cli_table_row(user, cells);
+	ctl_time(row->created_s, l->json, created);
+	cli_table_row(l->table, cells);
 	return 0;
 }
 
@@ -126,7 +132,7 @@ static int list(const struct cli_command *self, int argc, char **argv, const str
 		int (*each)(const struct smtp_dkim_row *, void *), bool domain_wanted)
 {
 	struct smtp_accounts *accounts;
-	struct cli_table *table;
+	struct listing l = { NULL, ctl->json };
 	int first = cli_options_read(self, argc, argv, NULL), status;
 
 	if (first < 0)
@@ -136,19 +142,19 @@ static int list(const struct cli_command *self, int argc, char **argv, const str
 	accounts = ctl_accounts(ctl, SMTP_ACCOUNTS_READ);
 	if (accounts == NULL)
 		return CLI_REFUSED;
-	table = cli_table_new(cols, col_count);
+	l.table = cli_table_new(cols, col_count);
 	status = ctl_result(accounts, self->name,
 			    smtp_accounts_dkim_keys(accounts, argc > first ? argv[first] : NULL,
-						    each, table));
-	if (status == CLI_DONE && domain_wanted && cli_table_count(table) == 0) {
+						    each, &l));
+	if (status == CLI_DONE && domain_wanted && cli_table_count(l.table) == 0) {
 		cli_error("%s: has no key (smtpctl dkim add %s makes one)", argv[first],
 			  argv[first]);
 		status = CLI_REFUSED;
 	} else if (status == CLI_DONE && (ctl->json || !domain_wanted) &&
-		   cli_table_print(table, stdout, ctl->json) != 0) {
+		   cli_table_print(l.table, stdout, ctl->json) != 0) {
 		status = CLI_REFUSED;
 	}
-	cli_table_free(table);
+	cli_table_free(l.table);
 	smtp_accounts_close(accounts);
 	return cli_finish_output(status);
 }
@@ -170,7 +176,7 @@ static int add_record(const struct smtp_dkim_row *row, void *user)
 		return err;
 	(void)snprintf(name, sizeof name, "%s._domainkey.%s", row->selector, row->domain);
 	cells[1] = text;
-	cli_table_row(user, cells);
+	cli_table_row(((struct listing *)user)->table, cells);
 	free(text);
 	return 0;
 }

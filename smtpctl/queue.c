@@ -48,7 +48,7 @@ static const struct cli_column columns[] = {
 struct listing {
 	struct smtp_spool *spool;
 	struct cli_table *table;
-	bool dead;
+	bool dead, json;
 };
 
 static const char *const recipient_states[] = { "queued", "delivered", "bounced", "removed" };
@@ -71,8 +71,8 @@ static void add_recipient(const struct listing *l, const struct smtp_queue_entry
 				      size, e->reverse_path[0] != '\0' ? e->reverse_path : "<>",
 				      r->address, r->last_reply };
 
-	ctl_time(e->arrival_ms / 1000, arrived);
-	ctl_time(l->dead ? 0 : r->next_attempt_ms / 1000, next);
+	ctl_time(e->arrival_ms / 1000, l->json, arrived);
+	ctl_time(l->dead ? 0 : r->next_attempt_ms / 1000, l->json, next);
 	(void)snprintf(size, sizeof size, "%llu", (unsigned long long)e->content_bytes);
 	cli_table_row(l->table, cells);
 }
@@ -97,7 +97,7 @@ static int add_entry(const char *id, void *user)
 static int list(struct smtp_spool *spool, bool json)
 {
 	struct listing l = { spool, cli_table_new(columns, sizeof columns / sizeof *columns),
-			     false };
+			     false, json };
 	int err = smtp_spool_list(spool, add_entry, &l), status;
 
 	l.dead = true;
@@ -133,9 +133,9 @@ static void print_recipient(const struct smtp_queue_recipient *r)
 		print_field("original", r->original);
 	print_field("state", state_of(r, false));
 	(void)printf("%-9s %u\n", "attempts", r->attempts);
-	ctl_time(r->last_attempt_ms / 1000, time);
+	ctl_time(r->last_attempt_ms / 1000, false, time);
 	print_field("last", time);
-	ctl_time(r->next_attempt_ms / 1000, time);
+	ctl_time(r->next_attempt_ms / 1000, false, time);
 	if (r->state == SMTP_RECIPIENT_QUEUED)
 		print_field("next", time);
 	print_field("host", r->last_host);
@@ -149,7 +149,7 @@ static void print_entry(const struct smtp_queue_entry *e)
 
 	print_field("id", e->id);
 	print_field("from", e->reverse_path[0] != '\0' ? e->reverse_path : "<>");
-	ctl_time(e->arrival_ms / 1000, time);
+	ctl_time(e->arrival_ms / 1000, false, time);
 	print_field("arrived", time);
 	(void)printf("%-9s %llu\n", "size", (unsigned long long)e->content_bytes);
 	print_field("origin", e->origin);

@@ -25,9 +25,9 @@ struct smtp_accounts *ctl_accounts(const struct smtpctl *ctl, enum smtp_accounts
 /** Says how an operation on `what` ended, in one line on standard error unless it went well. Returns the
  *  exit status. */
 int ctl_result(const struct smtp_accounts *accounts, const char *what, int error);
-/** "2026-11-20 12:00:00" (local time); "" for 0. */
+/** For people local time, "2026-11-20 12:00:00", for programs "2026-11-20T11:00:00Z"; "" for 0. */
 enum { CTL_TIME_MAX = 32 };
-void ctl_time(int64_t seconds, char out[CTL_TIME_MAX]);
+void ctl_time(int64_t seconds, bool json, char out[CTL_TIME_MAX]);
 
 /* ---- control_client.c ---- */
 

@@ -57,12 +57,13 @@ int ctl_result(const struct smtp_accounts *accounts, const char *what, int error
 	return CLI_REFUSED;
 }
 
-void ctl_time(int64_t seconds, char out[CTL_TIME_MAX])
+void ctl_time(int64_t seconds, bool json, char out[CTL_TIME_MAX])
 {
 	time_t t = (time_t)seconds;
 	struct tm tm;
 
 	out[0] = '\0';
-	if (seconds != 0 && localtime_r(&t, &tm) != NULL)
-		(void)strftime(out, CTL_TIME_MAX, "%Y-%m-%d %H:%M:%S", &tm);
+	if (seconds != 0 && (json ? gmtime_r(&t, &tm) : localtime_r(&t, &tm)) != NULL)
+		(void)strftime(out, CTL_TIME_MAX, json ? "%Y-%m-%dT%H:%M:%SZ" : "%Y-%m-%d %H:%M:%S",
+			       &tm);
 }

@@ -205,13 +205,13 @@ def test_tls_refused():
         for scheme, implicit in (("smtps", True), ("smtp+starttls", False)):
             with ScriptedServer(certificate=pem, key=key, implicit=implicit) as server:
                 url = url_of(server, scheme, "localhost")
-                _, err = send(server, "--raw", "-", *trusted, url=url, status=75)
+                _, err = send(server, "--raw", "-", *trusted, url=url, status=1)
                 expect(err, f"localhost:{server.port}: ", word)
                 assert not server.messages
                 send(server, "--raw", "-", "--insecure", url=url)
     with ScriptedServer() as server:
         _, err = send(server, "--raw", "-", "--ca-file", good,
-                      url=url_of(server, "smtp+starttls"), status=75)
+                      url=url_of(server, "smtp+starttls"), status=1)
         expect(err, "does not offer STARTTLS")
 
 
