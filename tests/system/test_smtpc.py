@@ -310,7 +310,7 @@ def test_password_is_asked_for_without_echo():
 def test_no_password_in_clear():
     secret = path_of("secret", b"s3cret\n")
     with ScriptedServer(users={"bob": "s3cret"}, auth_in_clear=True) as server:
-        _, err = send(server, "--raw", "-", "--user", "bob", "--password-file", secret, status=75)
+        _, err = send(server, "--raw", "-", "--user", "bob", "--password-file", secret, status=1)
         expect(err, "no password is sent without TLS")
         assert not any(line.startswith("AUTH") for line in server.commands())
 
