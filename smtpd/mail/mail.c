@@ -17,7 +17,10 @@
 #include "smtpd/mail/process.h"
 #include "smtpd/ready.h"
 
-enum { WORKER_THREADS = 16, DRAIN_MS = 30000, ORPHAN_MS = 500, LAST_MS = 2000, TURN_MS = 10 };
+/* Deliveries have threads of their own: a mailbox on a slow file system holds up no message that
+ * comes in. */
+enum { WORKER_THREADS = 16, QUEUE_WORKER_THREADS = 12 };
+enum { DRAIN_MS = 30000, ORPHAN_MS = 500, LAST_MS = 2000, TURN_MS = 10 };
 
 /* ---- Words of the supervisor, actions of the control socket: all on the queue's loop ---- */
 
@@ -222,7 +225,7 @@ static int open_queue(struct mail_main *m)
 {
 	const struct queue_options o = {
 		.loop = m->queue_loop,
-		.workers = m->process.workers,
+		.workers = m->queue_workers,
 		.spool = m->process.spool,
 		.keeper = m->queue_keeper,
 		.config = m->start->config,
@@ -259,6 +262,8 @@ static int set_up(struct mail_main *m)
 		err = open_spool(m);
 	if (err == 0)
 		err = fail(m, smtp_workers_new(&m->process.workers, WORKER_THREADS), "workers");
+	if (err == 0)
+		err = fail(m, smtp_workers_new(&m->queue_workers, QUEUE_WORKER_THREADS), "workers");
 	if (err == 0)
 		err = fail(m, smtp_loop_new(&m->queue_loop), "loop");
 	if (err == 0)
@@ -327,6 +332,7 @@ static void tear_down(struct mail_main *m)
 	smtp_io_free(m->supervisor_io);
 	/* Work at hand ends before what it works on goes away. */
 	smtp_workers_free(m->process.workers);
+	smtp_workers_free(m->queue_workers);
 	queue_free(m->process.queue);
 	keeper_client_free(m->queue_keeper);
 	for (i = 0; i < MAIL_LOOPS_MAX; i++)

@@ -24,6 +24,7 @@ struct mail_main {
 	struct keeper_client *queue_keeper;
 	struct control *control;
 	struct smtp_io *supervisor_io;
+	struct smtp_workers *queue_workers;
 	struct smtp_loop_call drain_call;
 	pthread_t queue_thread;
 	bool stopping;      /* written and read on the queue's loop, and after it */

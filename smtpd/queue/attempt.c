@@ -87,6 +87,7 @@ static void free_deliveries(struct attempt *a)
 void attempt_free(struct attempt *a)
 {
 	attempt_is_prepared(a);
+	attempt_is_relayed(a);
 	*a->link = a->next;
 	if (a->next)
 		a->next->link = a->link;
@@ -112,6 +113,7 @@ void attempt_end(struct attempt *a, int64_t due_ms)
 	struct queue_item *item = a->item;
 	bool finished = a->finished;
 
+	item->forced = item->forced || (a->forced && a->crowded_ms != 0);
 	attempt_free(a);
 	if (finished) {
 		scheduler_remove(&q->scheduler, item);
@@ -124,10 +126,24 @@ void attempt_end(struct attempt *a, int64_t due_ms)
 
 void attempt_is_prepared(struct attempt *a)
 {
+	struct queue *q = a->queue;
+
 	if (!a->preparing)
 		return;
+	if (queue_is_full(q) && !q->closing) /* there is room for another, from the loop */
+		smtp_timer_set(q->timer, smtp_loop_now_ms(q->loop));
 	a->preparing = false;
-	a->queue->preparing_count--;
+	q->preparing_count--;
+	a->relaying = true;
+	q->relaying_count++;
+}
+
+void attempt_is_relayed(struct attempt *a)
+{
+	if (!a->relaying)
+		return;
+	a->relaying = false;
+	a->queue->relaying_count--;
 }
 
 /* Nothing was tried, for reasons of our own: soon again, and nothing is recorded. */
@@ -430,6 +446,7 @@ static void load_done(struct smtp_work *work)
 		attempt_postpone(a);
 		return;
 	}
+	a->forced = a->item->forced;
 	a->item->forced = false;
 	due = next_due_ms(a->entry);
 	if (a->delivery_count == 0 && due < INT64_MAX)

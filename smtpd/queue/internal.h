@@ -14,7 +14,7 @@
 
 enum {
 	QUEUE_PREPARING_MAX = 32,  /* attempts that load, look up, deliver here */
-	QUEUE_ATTEMPTS_MAX = 2000, /* with those that wait for other hosts */
+	QUEUE_ATTEMPTS_MAX = 2000, /* without those that wait for other hosts; relay.h bounds these */
 	QUEUE_RESOLVE_MAX = 50,    /* questions of one attempt to the keeper at a time */
 	QUEUE_HICCUP_MS = 5000,    /* to try again what failed through no fault of the mail */
 	QUEUE_CLOCK_MS = 60000     /* longest sleep: the wall clock may be set */
@@ -36,7 +36,9 @@ struct queue {
 	struct smtp_timer *stuck_timer;
 	struct smtp_timer *drain_timer;
 	struct attempt *attempts;       /* under way */
-	size_t attempt_count, preparing_count;
+	size_t attempt_count;
+	size_t preparing_count;         /* of them: load, look up, deliver here */
+	size_t relaying_count;          /* of them: wait for other hosts only */
 	struct relay *relay;
 	struct queue_listing *listing;  /* of the spool, at the start */
 	atomic_size_t arrivals;         /* posted by queue_accepted(), not yet here */
@@ -52,8 +54,13 @@ int64_t queue_wall_ms(void);
 SMTP_MUST_USE int queue_add(struct queue *, const char *id);
 /** Begins what is due and can begin; arms the timer. */
 void queue_pump(struct queue *);
+/** Has it as many attempts under way as it may? */
+bool queue_is_full(const struct queue *);
 /** When closing: frees the queue if nothing refers to it any more. */
 void queue_release(struct queue *);
+
+/** Of local.c, when Delivered-To names the mailbox already. */
+extern const char local_loop_text[];
 
 enum delivery_place { PLACE_UNKNOWN, PLACE_HERE, PLACE_ELSEWHERE, PLACE_ALIAS };
 
@@ -77,6 +84,7 @@ struct settlement {
 	enum smtp_recipient_state state;
 	bool touched;                  /* to be recorded */
 	bool failed;                   /* a report is due, and with it the recipient is done */
+	bool silent;                   /* failed, and nobody is told: it is buried */
 	bool expired;                  /* failed because time is over */
 	int64_t next_ms;               /* when QUEUED */
 };
@@ -94,8 +102,11 @@ struct attempt {
 	int local_error;              /* of reading the message in local.c */
 	int local_removed;            /* 1: local.c delivered all and removed the message */
 	int64_t begun_ms;
-	bool preparing;               /* counted in queue->preparing_count */
+	bool preparing, relaying;     /* counted in queue->preparing_count, queue->relaying_count */
+	bool sticks;                  /* it was logged that it can't be recorded */
+	int64_t crowded_ms;           /* the line of a next hop was full: again then; 0: none was */
 	bool keeper_failed;
+	bool forced;                  /* all recipients, due or not */
 	bool is_corrupt;              /* the content is not what was accepted: to corrupt/ with it */
 	bool finished;                /* removed or buried: nothing is left of the message */
 	bool local_only, local_busy;  /* no relay; local.c is at work */
@@ -126,8 +137,10 @@ void attempt_submit(struct attempt *, struct smtp_work *work);
 SMTP_MUST_USE bool attempt_returns(struct attempt *);
 /** A group of deliveries (here, one job of the relay) has its outcomes. */
 void attempt_group_done(struct attempt *);
-/** It no longer counts against QUEUE_PREPARING_MAX. */
+/** All that is left to wait for are other hosts: it counts against neither bound of the queue. */
 void attempt_is_prepared(struct attempt *);
+/** The other hosts have answered, or were never asked. */
+void attempt_is_relayed(struct attempt *);
 
 /* local.c: all deliveries PLACE_HERE of the attempt. */
 void local_begin(struct attempt *);
@@ -139,6 +152,9 @@ void attempt_settle(struct attempt *);
 void attempt_settle_early(struct attempt *);
 /** Is nothing left to do for the message, all deliveries of the attempt being delivered? */
 bool attempt_delivers_all(const struct attempt *);
+/** Delivered before to the mailbox where it is to go, and from outside: nobody is told of it, for the
+ *  sender of a made up loop is made up too. */
+bool settle_is_silent(const struct smtp_queue_entry *, const char *reply);
 void settle_stuck(void *queue);
 
 #endif

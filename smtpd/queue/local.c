@@ -18,6 +18,8 @@ enum {
 	LOCAL_TOP_MAX = 2048
 };
 
+const char local_loop_text[] = "5.4.6 mail loops: it was delivered to this mailbox before";
+
 #define ATTEMPT_OF(w) ((struct attempt *)(void *)((char *)(w)-offsetof(struct attempt, local_work)))
 
 int local_prepare(struct attempt *a, struct delivery *d, const char *account)
@@ -114,6 +116,7 @@ static void message_close(struct message *m)
 static int message_rewind(struct message *m)
 {
 	size_t n;
+	int err;
 
 	m->at = 0;
 	if (m->is_whole)
@@ -122,10 +125,10 @@ static int message_rewind(struct message *m)
 	for (size_t left = m->head_read; left > 0; left -= n) {
 		uint8_t skipped[16384];
 
-		if (smtp_spool_reader_read(m->reader, skipped,
-					   left < sizeof skipped ? left : sizeof skipped, &n) != 0 ||
-		    n == 0)
-			return SMTP_EIO;
+		err = smtp_spool_reader_read(m->reader, skipped,
+					     left < sizeof skipped ? left : sizeof skipped, &n);
+		if (err != 0 || n == 0)
+			return err != 0 ? err : SMTP_EIO;
 	}
 	return 0;
 }
@@ -179,8 +182,7 @@ static int deliver(const struct attempt *a, struct delivery *d, struct message *
 
 	(void)smtp_mailbox_format(&d->mailbox, address, sizeof address);
 	if (was_delivered_to(m, address)) {
-		outcome_set(&d->outcome, OUTCOME_PERMANENT, NULL,
-			    "5.4.6 mail loops: it was delivered to this mailbox before");
+		outcome_set(&d->outcome, OUTCOME_PERMANENT, NULL, local_loop_text);
 		return 0;
 	}
 	(void)snprintf(unique, sizeof unique, "%s.%zu", a->entry->id, d->recipient);
@@ -199,6 +201,15 @@ static int deliver(const struct attempt *a, struct delivery *d, struct message *
 
 /* ---- all of them, on a worker ---- */
 
+/* It is there and can't be read: tried again by the schedule, until its lifetime ends. */
+static void defer_unread(struct attempt *a)
+{
+	for (struct delivery *d = a->deliveries; d; d = d->next)
+		if (d->place == PLACE_HERE && d->outcome.kind == OUTCOME_NONE)
+			outcome_set(&d->outcome, OUTCOME_TRANSIENT, NULL,
+				    "4.3.0 the message can't be read now");
+}
+
 static void local_run(struct smtp_work *work)
 {
 	struct attempt *a = ATTEMPT_OF(work);
@@ -210,6 +221,8 @@ static void local_run(struct smtp_work *work)
 			err = deliver(a, d, &message);
 	message_close(&message);
 	a->local_error = err;
+	if (err != 0 && err != SMTP_ECORRUPT && err != SMTP_ENOMEM)
+		defer_unread(a);
 	if (err == 0 && a->local_only && attempt_delivers_all(a))
 		a->local_removed = smtp_spool_remove(a->queue->spool, a->item->id) == 0;
 }

@@ -23,9 +23,10 @@ int64_t queue_wall_ms(void)
 
 /* ---- what is due ---- */
 
-static bool is_full(const struct queue *q)
+bool queue_is_full(const struct queue *q)
 {
-	return q->preparing_count >= QUEUE_PREPARING_MAX || q->attempt_count >= QUEUE_ATTEMPTS_MAX;
+	return q->preparing_count >= QUEUE_PREPARING_MAX ||
+	       q->attempt_count - q->relaying_count >= QUEUE_ATTEMPTS_MAX;
 }
 
 static void arm(struct queue *q, int64_t now_ms)
@@ -33,7 +34,7 @@ static void arm(struct queue *q, int64_t now_ms)
 	int64_t next = scheduler_next_ms(&q->scheduler);
 	int64_t wait = next > now_ms ? next - now_ms : 0;
 
-	if (next == INT64_MAX || q->draining || is_full(q)) {
+	if (next == INT64_MAX || q->draining || queue_is_full(q)) {
 		smtp_timer_set(q->timer, UINT64_MAX);
 		return;
 	}
@@ -47,7 +48,7 @@ void queue_pump(struct queue *q)
 	int64_t now_ms = queue_wall_ms();
 	struct queue_item *item;
 
-	while (!q->draining && !is_full(q)) {
+	while (!q->draining && !queue_is_full(q)) {
 		item = scheduler_take(&q->scheduler, now_ms);
 		if (!item)
 			break;
@@ -362,26 +363,6 @@ static int remove_item(struct queue *q, struct queue_item *item)
 	return 0;
 }
 
-static int remove_all(struct queue *q)
-{
-	struct queue_item *item;
-	int err = 0;
-
-	for (size_t i = 0; i < q->scheduler.bucket_count; i++) {
-		struct queue_item *next;
-
-		for (item = q->scheduler.buckets[i]; item; item = next) {
-			int failed;
-
-			next = item->next;
-			failed = remove_item(q, item);
-			if (failed)
-				err = failed;
-		}
-	}
-	return err;
-}
-
 static int is_id(const char *id, void *wanted)
 {
 	return strcmp(id, wanted) == 0;
@@ -402,11 +383,8 @@ static int remove_dead(struct queue *q, const char *id)
 
 int queue_remove(struct queue *q, const char *id)
 {
-	struct queue_item *item;
+	struct queue_item *item = scheduler_find(&q->scheduler, id);
 
-	if (!id)
-		return remove_all(q);
-	item = scheduler_find(&q->scheduler, id);
 	return item ? remove_item(q, item) : remove_dead(q, id);
 }
 

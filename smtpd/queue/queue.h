@@ -38,7 +38,8 @@ void queue_set_config(struct queue *, const struct config *config);
 /** From any thread: a message was committed to the spool. If memory fails it is found at next start. */
 void queue_accepted(struct queue *, const char *id);
 
-/* Administration, in the loop's thread. `id` NULL: all. SMTP_ENOTFOUND. */
+/* Administration, in the loop's thread. SMTP_ENOTFOUND. */
+/** `id` NULL: all. */
 SMTP_MUST_USE int queue_retry(struct queue *, const char *id);
 /** Removes dead letters too. SMTP_EBUSY while an attempt is under way. */
 SMTP_MUST_USE int queue_remove(struct queue *, const char *id);

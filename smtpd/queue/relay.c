@@ -114,6 +114,7 @@ static void hop_append(struct hop *hop, struct relay_job *job)
 	*hop->end = job;
 	hop->end = &job->next;
 	hop->waiting++;
+	hop->relay->waiting++;
 }
 
 struct relay_job *hop_take(struct hop *hop)
@@ -126,6 +127,7 @@ struct relay_job *hop_take(struct hop *hop)
 	if (!hop->first)
 		hop->end = &hop->first;
 	hop->waiting--;
+	hop->relay->waiting--;
 	return job;
 }
 
@@ -264,6 +266,7 @@ void relay_job_requeue(struct relay_job *job, struct hop *hop)
 		hop->end = &job->next;
 	hop->first = job;
 	hop->waiting++;
+	hop->relay->waiting++;
 }
 
 static void load_done(struct smtp_work *work)
@@ -273,12 +276,16 @@ static void load_done(struct smtp_work *work)
 
 	if (!attempt_returns(job->attempt))
 		return;
-	hop->loading--;
 	if (job->conn) {
+		hop->loading--;
 		relay_conn_loaded(job->conn);
 		return;
 	}
-	relay_job_requeue(job, hop); /* the connection was lost meanwhile */
+	if (job->deliveries[0]->outcome.kind == OUTCOME_NONE) /* the connection was lost meanwhile */
+		relay_job_requeue(job, hop);
+	else
+		relay_job_done(job);
+	hop->loading--; /* held it until here */
 	(void)hop_pump(hop);
 }
 
@@ -290,11 +297,31 @@ void relay_job_load(struct relay_job *job)
 	attempt_submit(job->attempt, &job->work);
 }
 
+static bool is_crowded(const struct hop *hop)
+{
+	return hop->waiting >= RELAY_LINE_MAX || (hop->waiting > 0 && hop->relay->waiting >= RELAY_LINES_MAX);
+}
+
+/* A time of its own for each message that finds the line full: however many there are, they take
+ * turns, and what they cost the rest of the queue is bounded. */
+static int64_t crowd_slot(struct hop *hop)
+{
+	int64_t now_ms = queue_wall_ms(), first = now_ms + RELAY_CROWD_MS;
+	bool moves = hop->moved_ms + 2 * RELAY_CROWD_MS > smtp_loop_now_ms(hop->relay->queue->loop);
+
+	if (hop->crowd_until_ms < first || hop->crowd_until_ms > now_ms + RELAY_CROWD_MAX_MS)
+		hop->crowd_until_ms = first;
+	hop->crowd_until_ms += moves ? RELAY_CROWD_STEP_MS : RELAY_CROWD_SLOW_MS;
+	return hop->crowd_until_ms;
+}
+
 void relay_submit(struct relay *relay, struct relay_job *job, const struct route *route)
 {
 	struct hop *hop = relay->queue->draining ? NULL : hop_find(relay, route);
 
-	if (!hop) {
+	if (hop && is_crowded(hop))
+		job->attempt->crowded_ms = crowd_slot(hop);
+	if (!hop || is_crowded(hop)) {
 		relay_job_done(job);
 		return;
 	}

@@ -10,6 +10,12 @@
 
 enum {
 	RELAY_JOB_RECIPIENTS_MAX = 100, /* every server takes as many (RFC 5321, 4.5.3.1.8) */
+	RELAY_LINE_MAX = 500,           /* jobs in the line of one next hop: what is behind it waits */
+	RELAY_LINES_MAX = 4000,         /* in all lines; in the queue, out of memory */
+	RELAY_CROWD_MS = 1000,          /* it waits that long at least, */
+	RELAY_CROWD_STEP_MS = 1,        /* and one by one: that much more each when the line moves, */
+	RELAY_CROWD_SLOW_MS = 20,       /* or that much when it does not: looking again costs a load */
+	RELAY_CROWD_MAX_MS = 600000,
 	RELAY_HOP_CONNECTIONS_MAX = 20,
 	RELAY_CONNECTIONS_MAX = 200,
 	RELAY_MESSAGES_MAX = 100,       /* on one connection */
@@ -51,7 +57,7 @@ void relay_drain(struct relay *);
 struct relay_job *relay_job_new(struct attempt *, struct delivery **deliveries, size_t count);
 void relay_job_free(struct relay_job *);
 /** Puts a job in line. When its outcomes are there, attempt_group_done() is called, once; perhaps from
- *  within. */
+ *  within. When the line is full it ends without outcome, and attempt->crowded_ms says when to try. */
 void relay_submit(struct relay *, struct relay_job *, const struct route *);
 
 #endif

@@ -193,6 +193,7 @@ static void on_transaction_done(struct smtp_client_session *session, enum smtp_c
 		why.kind = OUTCOME_TRANSIENT;
 	outcome_set_peer(&why, smtp_client_conn_peer(conn->client));
 	conn->messages++;
+	conn->hop->moved_ms = smtp_loop_now_ms(conn->hop->relay->queue->loop);
 	end_job(conn, &why);
 	outcome_release(&why);
 	relay_conn_serve(conn);
@@ -203,8 +204,10 @@ static int read_content(void *user, uint8_t *out, size_t cap, size_t *n)
 	struct relay_job *job = user;
 	size_t left = job->content_bytes - job->read;
 
-	if (!job->content)
-		return smtp_spool_reader_read(job->reader, out, cap, n);
+	if (!job->content) {
+		job->error = smtp_spool_reader_read(job->reader, out, cap, n);
+		return job->error;
+	}
 	*n = left < cap ? left : cap;
 	memcpy(out, job->content + job->read, *n);
 	job->read += *n;
@@ -246,6 +249,8 @@ void relay_conn_loaded(struct relay_conn *conn)
 
 	if (err == SMTP_ECORRUPT)
 		conn->job->attempt->is_corrupt = true;
+	else if (err != 0 && err != SMTP_ENOMEM)
+		outcome_set(&why, OUTCOME_TRANSIENT, NULL, "4.3.0 the message can't be read now");
 	if (err == 0) {
 		set_state(conn, CONN_SENDING);
 		err = begin_transaction(conn);
@@ -254,7 +259,7 @@ void relay_conn_loaded(struct relay_conn *conn)
 		smtp_client_conn_push(conn->client);
 		return;
 	}
-	if (err == SMTP_EINVAL || err == SMTP_ESYNTAX)
+	if (conn->state == CONN_SENDING && (err == SMTP_EINVAL || err == SMTP_ESYNTAX))
 		outcome_set(&why, OUTCOME_PERMANENT, NULL, "5.1.7 the addresses can't be sent");
 	end_job(conn, &why); /* else without outcome: soon again */
 	outcome_release(&why);
@@ -342,6 +347,25 @@ static bool is_stale(const struct relay_conn *conn, enum smtp_client_step step)
 	return conn->messages > 0 && !conn->job->requeued && step <= SMTP_STEP_MAIL;
 }
 
+/* The content of its job is with a worker still: relay.c gives the job back, in line or with the outcome
+ * that is set here. */
+static void loading_failed(struct relay_conn *conn, int error, enum smtp_client_step step,
+			   const struct smtp_reply *reply)
+{
+	struct relay_job *job = conn->job;
+	struct outcome why = { 0 };
+
+	if (!is_stale(conn, SMTP_STEP_MAIL)) {
+		explain_end(conn, &why, error, step, reply);
+		why.kind = OUTCOME_TRANSIENT;
+		for (size_t i = 0; i < job->count; i++)
+			outcome_copy(&job->deliveries[i]->outcome, &why);
+		outcome_release(&why);
+	}
+	job->conn = NULL;
+	conn->job = NULL;
+}
+
 static void sending_failed(struct relay_conn *conn, int error, enum smtp_client_step step,
 			   const struct smtp_reply *reply)
 {
@@ -355,6 +379,8 @@ static void sending_failed(struct relay_conn *conn, int error, enum smtp_client_
 		relay_job_requeue(job, conn->hop);
 		return;
 	}
+	if (job->error == SMTP_ECORRUPT)
+		job->attempt->is_corrupt = true;
 	explain_end(conn, &why, error, step, reply);
 	why.kind = OUTCOME_TRANSIENT; /* also after the end of data: silence means try again */
 	end_job(conn, &why);
@@ -372,7 +398,7 @@ static void on_failed(struct smtp_client_session *session, int error, enum smtp_
 		return;
 	}
 	if (conn->state == CONN_LOADING)
-		conn->job->conn = NULL; /* load_done() puts it back in line */
+		loading_failed(conn, error, step, reply);
 	else if (conn->state == CONN_SENDING)
 		sending_failed(conn, error, step, reply);
 	conn_end(conn);

@@ -17,6 +17,8 @@ struct hop {
 	struct route route;
 	struct relay_job *first, **end; /* the line */
 	size_t waiting;
+	int64_t crowd_until_ms; /* what found the line full has a time up to then */
+	uint64_t moved_ms;      /* when a host last answered a transaction; of the loop */
 	size_t loading;   /* jobs of its connections that are with a worker */
 	struct relay_conn *conns;
 	size_t conn_count, opening, limit;
@@ -32,6 +34,7 @@ struct relay {
 	char *password;                /* for routes with a login; NULL: none */
 	struct hop *buckets[RELAY_BUCKETS];
 	size_t conn_count;
+	size_t waiting;                /* in all lines */
 	bool saturated;                /* a line waits for a connection of another hop to end */
 	uint16_t mx_port;              /* 25, but for tests */
 };

@@ -74,7 +74,7 @@ static void choose_author(struct report *r)
 static bool is_told(const struct report *r, const struct settlement *s)
 {
 	if (r->dsn.action == DSN_FAILED)
-		return s->failed;
+		return s->failed && !s->silent;
 	return s->touched && !s->failed && s->state == SMTP_RECIPIENT_QUEUED;
 }
 

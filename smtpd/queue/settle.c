@@ -6,10 +6,17 @@
 #include "smtpd/queue/internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "smtpd/log.h"
 #include "smtpd/queue/report.h"
 #include "smtpd/queue/retry.h"
+
+bool settle_is_silent(const struct smtp_queue_entry *e, const char *reply)
+{
+	return e->reverse_path[0] == '\0' ||
+	       (strcmp(e->origin, "mx") == 0 && strcmp(reply, local_loop_text) == 0);
+}
 
 /* ---- outcomes to states ---- */
 
@@ -26,6 +33,7 @@ static void settle_recipient(struct attempt *a, size_t recipient, int64_t now_ms
 				   arrival_ms);
 	s->expired = kind == OUTCOME_TRANSIENT && retry_is_over(q->config, now_ms, arrival_ms);
 	s->failed = kind == OUTCOME_PERMANENT || s->expired;
+	s->silent = s->failed && settle_is_silent(a->entry, outcome_reply(s->outcome));
 }
 
 /* Idempotent: called again when the rest of settling could not be done. */
@@ -62,7 +70,8 @@ bool attempt_delivers_all(const struct attempt *a)
 
 	for (size_t i = 0; i < e->recipient_count; i++) {
 		queued += e->recipients[i].state == SMTP_RECIPIENT_QUEUED;
-		if (e->recipients[i].state == SMTP_RECIPIENT_BOUNCED && !e->reverse_path[0])
+		if (e->recipients[i].state == SMTP_RECIPIENT_BOUNCED &&
+		    settle_is_silent(e, e->recipients[i].last_reply))
 			return false; /* a dead letter */
 	}
 	for (const struct delivery *d = a->deliveries; d; d = d->next) {
@@ -108,7 +117,7 @@ static void log_all(struct attempt *a)
 	for (size_t i = 0; i < a->entry->recipient_count; i++)
 		if (a->settlements[i].touched)
 			log_delivery(a, a->entry->recipients[i].address, &a->settlements[i]);
-	if (has_untried(a) && !a->is_corrupt && !a->queue->draining)
+	if (has_untried(a) && !a->is_corrupt && a->crowded_ms == 0 && !a->queue->draining)
 		log_event(LOG_LEVEL_WARN, "queue.hold", LOG_STR("queue_id", a->item->id),
 			  LOG_STR("reason", a->local_error ? smtp_error_str(a->local_error) :
 							     "could not be tried now"));
@@ -118,7 +127,9 @@ static void log_all(struct attempt *a)
 	if (a->is_dead)
 		log_event(LOG_LEVEL_WARN, "bounce.dead", LOG_STR("queue_id", a->item->id),
 			  LOG_STR("from", a->entry->reverse_path),
-			  LOG_STR("reason", "a report, or mail without a sender, can't be delivered"));
+			  LOG_STR("reason", a->entry->reverse_path[0] == '\0' ?
+				  "a report, or mail without a sender, can't be delivered" :
+				  "a loop from outside: nobody is told"));
 }
 
 /* ---- what can't be written down now ---- */
@@ -127,8 +138,10 @@ static void stick(struct attempt *a, int error)
 {
 	struct queue *q = a->queue;
 
-	log_event(LOG_LEVEL_ERROR, "queue.hold", LOG_STR("queue_id", a->item->id),
-		  LOG_STR("reason", smtp_error_str(error)));
+	if (!a->sticks)
+		log_event(LOG_LEVEL_ERROR, "queue.hold", LOG_STR("queue_id", a->item->id),
+			  LOG_STR("reason", smtp_error_str(error)));
+	a->sticks = true;
 	a->next_stuck = q->stuck;
 	q->stuck = a;
 	smtp_timer_set(q->stuck_timer, smtp_loop_now_ms(q->loop) + QUEUE_HICCUP_MS);
@@ -154,7 +167,7 @@ static void collect_outcomes(struct attempt *a)
 {
 	const struct smtp_queue_entry *e = a->entry;
 	int64_t now_ms = queue_wall_ms();
-	bool any_bounced = false;
+	bool any_silent = false;
 
 	a->outcome_count = 0;
 	a->is_done = true;
@@ -163,7 +176,9 @@ static void collect_outcomes(struct attempt *a)
 		enum smtp_recipient_state state = s->touched ? s->state : e->recipients[i].state;
 
 		a->is_done = a->is_done && state != SMTP_RECIPIENT_QUEUED;
-		any_bounced = any_bounced || state == SMTP_RECIPIENT_BOUNCED;
+		any_silent = any_silent || (state == SMTP_RECIPIENT_BOUNCED &&
+					    (s->touched ? s->silent :
+					     settle_is_silent(e, e->recipients[i].last_reply)));
 		if (!s->touched || e->recipients[i].state != SMTP_RECIPIENT_QUEUED)
 			continue; /* not tried, or recorded early */
 		a->outcomes[a->outcome_count++] = (struct smtp_spool_outcome){
@@ -171,7 +186,7 @@ static void collect_outcomes(struct attempt *a)
 			.next_attempt_ms = s->state == SMTP_RECIPIENT_QUEUED ? s->next_ms : 0,
 			.reply = outcome_reply(s->outcome), .host = s->outcome->host };
 	}
-	a->is_dead = a->is_done && any_bounced && e->reverse_path[0] == '\0';
+	a->is_dead = a->is_done && any_silent;
 }
 
 #define ATTEMPT_OF(w) ((struct attempt *)(void *)((char *)(w)-offsetof(struct attempt, work)))
@@ -221,6 +236,8 @@ static int64_t next_due_ms(const struct attempt *a)
 			continue;
 		if (s->touched)
 			next = s->next_ms;
+		else if (s->outcome && a->crowded_ms != 0)
+			next = a->crowded_ms;
 		else if (s->outcome)
 			next = queue_wall_ms() + QUEUE_HICCUP_MS; /* through no fault of the mail */
 		due = next < due ? next : due;
@@ -280,7 +297,7 @@ static void count_kinds(const struct attempt *a, size_t *failed, size_t *deferre
 	for (size_t i = 0; i < a->entry->recipient_count; i++) {
 		const struct settlement *s = &a->settlements[i];
 
-		*failed += s->failed;
+		*failed += s->failed && !s->silent;
 		*deferred += s->touched && !s->failed && s->state == SMTP_RECIPIENT_QUEUED;
 	}
 }
@@ -296,10 +313,9 @@ static void close_failures(struct attempt *a)
 static void settle_on(struct attempt *a)
 {
 	size_t failed, deferred;
-	bool has_sender = a->entry->reverse_path[0] != '\0';
 
 	count_kinds(a, &failed, &deferred);
-	if (failed > 0 && has_sender && !a->failures_reported) {
+	if (failed > 0 && !a->failures_reported) {
 		if (report_begin(a, DSN_FAILED, failures_reported) == 0)
 			return;
 		failures_reported(a, SMTP_ENOMEM);
@@ -323,6 +339,8 @@ void attempt_settle(struct attempt *a)
 {
 	int err = settle_all(a);
 
+	attempt_is_prepared(a);
+	attempt_is_relayed(a);
 	if (err != 0) {
 		stick(a, err);
 		return;
@@ -358,6 +376,8 @@ static void early_done(struct smtp_work *work)
 	a->early_busy = false;
 	if (a->settle_waits)
 		attempt_settle(a);
+	else
+		attempt_settle_early(a); /* what came while this was being written */
 }
 
 /* A recipient that is one delivery, and that one is done. */

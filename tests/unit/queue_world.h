@@ -44,6 +44,7 @@ static struct world {
 	const struct fake_address *addresses; /* others: *@here.test local as they are, else foreign */
 	int keeper_error;
 	unsigned questions, signatures;
+	void (*on_question)(void); /* to the keeper, before the answer */
 	bool closing; /* open questions get no answer */
 	const char *signature;
 	struct world_event events[WORLD_EVENTS_MAX];
@@ -119,6 +120,8 @@ static inline void answer_resolve(struct smtp_loop_call *call)
 			if (!a->targets[answer.target_count])
 				break;
 	}
+	if (world.on_question)
+		world.on_question();
 	if (!world.closing)
 		q->resolved(q->user, &answer);
 	free(q);

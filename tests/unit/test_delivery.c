@@ -210,6 +210,19 @@ START_TEST(report_to_nobody_goes_to_bounce)
 }
 END_TEST
 
+/* A forged Delivered-To with a forged sender must not make us write to a victim. */
+START_TEST(loop_from_outside_is_told_nobody)
+{
+	(void)world_mail(&(struct mail){ .from = "alice@here.test", .to = { "bob@here.test" }, .origin = "mx",
+					 .content = "Delivered-To: bob@here.test\r\n\r\n" });
+	ck_assert(world_waits(one_is_dead));
+	ck_assert_uint_eq(world_dead(), 1);
+	ck_assert_uint_eq(world_spooled(), 0);
+	ck_assert_uint_eq(world_events("bounce.sent"), 0);
+	ck_assert_uint_eq(world_maildir_count("alice"), 0);
+}
+END_TEST
+
 /* ---- what waits ---- */
 
 static bool one_is_deferred(void)
@@ -269,6 +282,26 @@ START_TEST(mailbox_that_cannot_be_written_waits)
 	ck_assert_uint_eq(world_maildir_count("bob"), 1);
 	ck_assert_uint_eq(world_maildir_count("carol"), 1); /* not again */
 	ck_assert_int_eq(queue_retry(world.queue, id), SMTP_ENOTFOUND);
+}
+END_TEST
+
+/* The loop was recorded in an attempt before the one that ends the message. */
+START_TEST(loop_from_outside_is_remembered)
+{
+	block_mailbox("carol");
+	(void)world_mail(&(struct mail){ .from = "alice@here.test", .origin = "mx",
+					 .to = { "bob@here.test", "carol@here.test" },
+					 .content = "Delivered-To: bob@here.test\r\n\r\n" });
+	ck_assert(world_waits(one_is_deferred));
+	ck_assert_uint_eq(world_dead(), 0);
+	unblock_mailbox("carol");
+	world_restart();
+	world_settles();
+	ck_assert_int_eq(queue_retry(world.queue, NULL), 0);
+	ck_assert(world_waits(one_is_dead));
+	ck_assert_uint_eq(world_dead(), 1);
+	ck_assert_uint_eq(world_maildir_count("carol"), 1);
+	ck_assert_uint_eq(world_maildir_count("alice"), 0);
 }
 END_TEST
 
@@ -475,6 +508,8 @@ int main(void)
 	tcase_add_test(tc, operator_removes_a_dead_letter);
 	tcase_add_test(tc, report_to_nobody_goes_to_bounce);
 	tcase_add_test(tc, mailbox_that_cannot_be_written_waits);
+	tcase_add_test(tc, loop_from_outside_is_told_nobody);
+	tcase_add_test(tc, loop_from_outside_is_remembered);
 	tcase_add_test(tc, end_of_lifetime_is_a_failure);
 	tcase_add_test(tc, delay_is_told_once);
 	tcase_add_test(tc, no_keeper_is_no_attempt);

@@ -5,6 +5,9 @@
 #include "tests/unit/scripted_server.h"
 #include "tests/unit/certificate.h"
 #include "tests/unit/queue_server.h"
+#include "storage/sys.h"
+
+#include <errno.h>
 
 /* ---- the fake resolver ---- */
 
@@ -90,6 +93,46 @@ static struct smtp_dns_query *ask(const char *name, void *user, struct smtp_dns_
 	return q;
 }
 
+/* Once: all workers of the world are busy from the next look-up of a host on, until let_go(). */
+static struct hold {
+	struct smtp_work work[3];
+	pthread_mutex_t lock;
+	pthread_cond_t free;
+	bool wanted, begun, ended;
+} hold = { .lock = PTHREAD_MUTEX_INITIALIZER, .free = PTHREAD_COND_INITIALIZER };
+
+static void hold_run(struct smtp_work *work)
+{
+	(void)work;
+	(void)pthread_mutex_lock(&hold.lock);
+	while (!hold.ended)
+		(void)pthread_cond_wait(&hold.free, &hold.lock);
+	(void)pthread_mutex_unlock(&hold.lock);
+}
+
+static void hold_done(struct smtp_work *work)
+{
+	(void)work;
+}
+
+static void hold_workers(void)
+{
+	hold.wanted = false;
+	hold.begun = true;
+	for (size_t i = 0; i < sizeof hold.work / sizeof *hold.work; i++) {
+		hold.work[i] = (struct smtp_work){ .run = hold_run, .done = hold_done, .loop = world.loop };
+		smtp_workers_submit(world.workers, &hold.work[i]);
+	}
+}
+
+static void let_go(void)
+{
+	(void)pthread_mutex_lock(&hold.lock);
+	hold.ended = true;
+	(void)pthread_cond_broadcast(&hold.free);
+	(void)pthread_mutex_unlock(&hold.lock);
+}
+
 int smtp_resolver_new(struct smtp_resolver **out, struct smtp_loop *loop,
 		      const struct smtp_resolver_options *options, char problem[SMTP_RESOLVER_PROBLEM_MAX])
 {
@@ -123,6 +166,8 @@ int smtp_resolver_host(struct smtp_resolver *resolver, const char *host,
 {
 	(void)resolver;
 	ask(host, user, query)->host = done;
+	if (hold.wanted)
+		hold_workers();
 	return 0;
 }
 
@@ -506,6 +551,36 @@ START_TEST(login_without_password_waits)
 }
 END_TEST
 
+static const char *const large[] = { "x@one.test", "bob@here.test" };
+
+static _Atomic unsigned reads;
+
+static int fail_open(enum storage_call call)
+{
+	if (call != STORAGE_OPEN)
+		return 0;
+	reads++;
+	return EIO;
+}
+
+static void break_disk(void)
+{
+	reads = 0;
+	atomic_store(&storage_fault, fail_open);
+}
+
+static bool reads_failed(void)
+{
+	return reads > 0;
+}
+
+static bool is_held_and_alone(void)
+{
+	return hold.begun && world.queue->relay->conn_count == 0;
+}
+
+enum { TARPIT_MESSAGES = QUEUE_ATTEMPTS_MAX + 60 };
+
 START_TEST(damaged_content_is_not_sent)
 {
 	char id[SMTP_QUEUE_ID_MAX + 1];
@@ -522,7 +597,117 @@ START_TEST(damaged_content_is_not_sent)
 }
 END_TEST
 
+/* Too large to be looked at before it is sent whole. */
+START_TEST(damaged_large_content_is_not_sent)
+{
+	static char content[400001];
+	char id[SMTP_QUEUE_ID_MAX + 1];
+
+	start_url("smtp://", friendly);
+	for (size_t i = 0; i < 400000; i++)
+		content[i] = i % 80 == 78 ? '\r' : i % 80 == 79 ? '\n' : 'x';
+	(void)snprintf(id, sizeof id, "%s", world_spool(&(struct mail){
+		.from = "a@here.test", .to = { large[_i] }, .content = content }));
+	world_damage(id, 390000, SEEK_SET);
+	queue_accepted(world.queue, id);
+	ck_assert(world_waits(is_held));
+	ck_assert_uint_eq(world_files("spool/corrupt"), 1);
+	ck_assert_uint_eq(queue_count(world.queue).messages, 0);
+	ck_assert_uint_eq(server_count(servers[0], &servers[0]->messages), 0);
+	ck_assert_uint_eq(world_maildir_count("bob"), 0);
+	ck_assert_uint_eq(world_events("queue.hold"), 1);
+}
+END_TEST
+
+/* A disk that can't be read now: the mail is tried by the schedule, not every few seconds for ever. */
+START_TEST(unreadable_content_waits_its_time)
+{
+	struct smtp_queue_entry *entry;
+	char id[SMTP_QUEUE_ID_MAX + 1];
+
+	start_url("smtp://", friendly);
+	world.on_question = break_disk;
+	(void)snprintf(id, sizeof id, "%s", world_mail(&(struct mail){ .from = "a@here.test",
+								       .to = { large[_i] } }));
+	ck_assert(world_waits(reads_failed));
+	atomic_store(&storage_fault, NULL);
+	ck_assert(world_waits(is_settled));
+	ck_assert_uint_eq(world_events("delivery.defer"), 1);
+	ck_assert_ptr_nonnull(strstr(world_event_text("delivery.defer"), "reason=4.3.0 "));
+	ck_assert_int_eq(smtp_spool_load(world.spool, id, &entry), 0);
+	ck_assert_int_eq(entry->recipients[0].attempts, 1);
+	smtp_queue_entry_free(entry);
+}
+END_TEST
+
+/* The host goes away between its EHLO reply and the end of loading: an outcome, not an endless loop. */
+START_TEST(connection_lost_while_loading)
+{
+	static const char *const scripts[] = {
+		"S 220 x\nC EHLO\nS 250 x\n",
+		"S 220 x\nC EHLO\nS 250 x\nC MAIL\nS 250 ok\nC RCPT\nS 250 ok\nC DATA\nS 354 go\nD\n"
+		"S 250 2.0.0 taken\nW", NULL };
+	struct scripted_server *server = scripted_server_start(scripts, NULL, NULL);
+
+	(void)snprintf(world.relay_default, sizeof world.relay_default, "smtp://127.0.0.1:%u",
+		       scripted_server_port(server));
+	hold.wanted = true;
+	(void)world_mail(&(struct mail){ .from = "a@here.test", .to = { "x@one.test" } });
+	ck_assert(world_waits(is_held_and_alone));
+	let_go();
+	ck_assert(world_waits(is_settled));
+	ck_assert_uint_eq(world_events("delivery.defer"), 1);
+	ck_assert_uint_eq(world_events("delivery.done"), 0);
+	ck_assert_ptr_nonnull(strstr(world_event_text("delivery.defer"), "reason=4.4.2 "));
+	world_restart();
+	scripted_server_free(server);
+}
+END_TEST
+
 /* ---- many ---- */
+
+static bool bob_has_mail(void)
+{
+	return world_maildir_count("bob") > 0;
+}
+
+static bool all_are_looked_at(void)
+{
+	return world.questions >= TARPIT_MESSAGES;
+}
+
+/* A host that accepts and never speaks. */
+START_TEST(tarpit_holds_up_no_local_mail)
+{
+	static const struct script_row script[] = { { "", "WAIT", 0 }, { NULL, NULL, 0 } };
+	uint64_t begun_ms;
+
+	start_url("smtp://", script);
+	for (int i = 0; i < TARPIT_MESSAGES; i++)
+		(void)world_mail(&(struct mail){ .from = "a@here.test", .to = { "x@one.test" } });
+	(void)world_waits(all_are_looked_at);
+	(void)world_mail(&(struct mail){ .from = "a@b.test", .to = { "bob@here.test" } });
+	begun_ms = smtp_loop_now_ms(world.loop);
+	ck_assert(world_waits(bob_has_mail));
+	ck_assert_uint_le(smtp_loop_now_ms(world.loop) - begun_ms, 3000);
+	ck_assert_uint_le(world.queue->relay->waiting, RELAY_LINE_MAX);
+	ck_assert_uint_eq(world_events("queue.hold"), 0);
+	ck_assert_uint_eq(world_spooled(), TARPIT_MESSAGES);
+}
+END_TEST
+
+/* More than a line holds: what has to come again does, and goes out once. */
+START_TEST(crowd_goes_out_in_turns)
+{
+	enum { CROWD = RELAY_LINE_MAX + 200 };
+
+	start_url("smtp://", friendly);
+	for (int i = 0; i < CROWD; i++)
+		(void)world_mail(&(struct mail){ .from = "a@here.test", .to = { "x@one.test" } });
+	ck_assert(world_waits(world_is_empty) && world_waits(world_is_empty));
+	ck_assert_uint_eq(server_count(servers[0], &servers[0]->messages), CROWD);
+}
+END_TEST
 
 START_TEST(connections_are_used_again)
 {
@@ -639,6 +824,11 @@ int main(void)
 	tcase_add_loop_test(tc, nothing_is_sent_in_clear, 0, ROWS(required));
 	tcase_add_loop_test(tc, login, 0, ROWS(logins));
 	tcase_add_test(tc, damaged_content_is_not_sent);
+	tcase_add_loop_test(tc, damaged_large_content_is_not_sent, 0, ROWS(large));
+	tcase_add_loop_test(tc, unreadable_content_waits_its_time, 0, ROWS(large));
+	tcase_add_test(tc, connection_lost_while_loading);
+	tcase_add_test(tc, tarpit_holds_up_no_local_mail);
+	tcase_add_test(tc, crowd_goes_out_in_turns);
 	tcase_add_test(tc, login_without_password_waits);
 	tcase_add_test(tc, connections_are_used_again);
 	tcase_add_test(tc, connection_closed_while_idle);
