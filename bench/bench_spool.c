@@ -85,7 +85,7 @@ static int record_one(int i)
 
 static int remove_one(int i)
 {
-	return smtp_spool_remove(spool, ids[i]);
+	return smtp_spool_remove(spool, ids[i], true);
 }
 
 static const struct step {

@@ -334,7 +334,7 @@ static int remove_from_spool(const struct config *config, const char *id)
 
 	if (spool == NULL)
 		return CLI_REFUSED;
-	status = ctl_result(NULL, id, smtp_spool_remove(spool, id));
+	status = ctl_result(NULL, id, smtp_spool_remove(spool, id, true));
 	smtp_spool_close(spool);
 	return status;
 }

@@ -161,32 +161,32 @@ static int remove_message(struct smtp_spool *spool, int dir_fd, const char *id)
 }
 
 /* With a state, both go in order, synced between: a message that came back without it would be sent
- * again to all. Without one (most messages) there is nothing to keep in order, and the sync is left to
- * the file system: what a loss of power brings back had been recorded nowhere as done. */
-static int remove_from(struct smtp_spool *spool, int dir_fd, const char *id)
+ * again to all. Without one (most messages) there is nothing to keep in order, and unless the caller wants
+ * it the sync is left to the file system: what a loss of power brings back is delivered again. */
+static int remove_from(struct smtp_spool *spool, int dir_fd, const char *id, bool durable)
 {
 	char state[SPOOL_STATE_NAME];
+	bool has_state;
 	int err;
 
 	if (dir_fd < 0)
 		return SMTP_ENOTFOUND;
 	spool_state_name(id, state);
-	if (faccessat(dir_fd, state, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
-		return remove_message(spool, dir_fd, id);
+	has_state = faccessat(dir_fd, state, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	err = remove_message(spool, dir_fd, id);
-	if (!err)
+	if (!err && (has_state || durable))
 		err = storage_sync(dir_fd);
-	return err ? err : storage_unlink(dir_fd, state);
+	return err || !has_state ? err : storage_unlink(dir_fd, state);
 }
 
-int smtp_spool_remove(struct smtp_spool *spool, const char *id)
+int smtp_spool_remove(struct smtp_spool *spool, const char *id, bool durable)
 {
 	int err;
 
 	if (spool->read_only || !smtp_queue_id_is_valid(id))
 		return spool->read_only ? SMTP_ESTATE : SMTP_ENOTFOUND;
-	err = remove_from(spool, spool_dir_fd(spool, id), id);
-	return err == SMTP_ENOTFOUND ? remove_from(spool, spool->bounce_fd, id) : err;
+	err = remove_from(spool, spool_dir_fd(spool, id), id, durable);
+	return err == SMTP_ENOTFOUND ? remove_from(spool, spool->bounce_fd, id, durable) : err;
 }
 
 int smtp_spool_bury(struct smtp_spool *spool, const char *id)

@@ -224,7 +224,8 @@ static void local_run(struct smtp_work *work)
 	if (err != 0 && err != SMTP_ECORRUPT && err != SMTP_ENOMEM)
 		defer_unread(a);
 	if (err == 0 && a->local_only && attempt_delivers_all(a))
-		a->local_removed = smtp_spool_remove(a->queue->spool, a->item->id) == 0;
+		a->local_removed =
+			smtp_spool_remove(a->queue->spool, a->item->id, false) == 0;
 }
 
 static void local_done(struct smtp_work *work)

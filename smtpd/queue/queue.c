@@ -356,7 +356,7 @@ static int remove_item(struct queue *q, struct queue_item *item)
 
 	if (item->active)
 		return SMTP_EBUSY;
-	err = smtp_spool_remove(q->spool, item->id);
+	err = smtp_spool_remove(q->spool, item->id, true);
 	if (err != 0 && err != SMTP_ENOTFOUND)
 		return err;
 	scheduler_remove(&q->scheduler, item);
@@ -378,7 +378,7 @@ static int remove_dead(struct queue *q, const char *id)
 	found = smtp_spool_list_dead(q->spool, is_id, wanted);
 	if (found < 0)
 		return found;
-	return found ? smtp_spool_remove(q->spool, id) : SMTP_ENOTFOUND;
+	return found ? smtp_spool_remove(q->spool, id, true) : SMTP_ENOTFOUND;
 }
 
 int queue_remove(struct queue *q, const char *id)

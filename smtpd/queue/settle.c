@@ -208,6 +208,19 @@ static int record(struct attempt *a)
 	return err;
 }
 
+/* A Maildir knows what it has, another host or the sender of a report does not: should the message come
+ * back after a loss of power, they would get it twice. */
+static bool leaves_no_trace(const struct attempt *a)
+{
+	for (const struct delivery *d = a->deliveries; d; d = d->next)
+		if (d->place != PLACE_HERE && d->place != PLACE_ALIAS)
+			return true;
+	for (size_t i = 0; i < a->entry->recipient_count; i++)
+		if (a->settlements[i].failed)
+			return true;
+	return false;
+}
+
 /* A message that is done is removed without a record: one step on the disk, not three. */
 static void record_run(struct smtp_work *work)
 {
@@ -215,7 +228,8 @@ static void record_run(struct smtp_work *work)
 
 	a->error = SMTP_EIO;
 	if (a->is_done && !a->is_dead)
-		a->error = smtp_spool_remove(a->queue->spool, a->item->id);
+		a->error = smtp_spool_remove(a->queue->spool, a->item->id,
+					     leaves_no_trace(a));
 	if (a->error == SMTP_ENOTFOUND)
 		a->error = 0;
 	if (a->error != 0)

@@ -553,25 +553,25 @@ END_TEST
 
 static const char *const large[] = { "x@one.test", "bob@here.test" };
 
-static _Atomic unsigned reads;
+static _Atomic unsigned seen_calls;
 
 static int fail_open(enum storage_call call)
 {
 	if (call != STORAGE_OPEN)
 		return 0;
-	reads++;
+	seen_calls++;
 	return EIO;
 }
 
 static void break_disk(void)
 {
-	reads = 0;
+	seen_calls = 0;
 	atomic_store(&storage_fault, fail_open);
 }
 
-static bool reads_failed(void)
+static bool files_failed(void)
 {
-	return reads > 0;
+	return seen_calls > 0;
 }
 
 static bool is_held_and_alone(void)
@@ -629,7 +629,7 @@ START_TEST(unreadable_content_waits_its_time)
 	world.on_question = break_disk;
 	(void)snprintf(id, sizeof id, "%s", world_mail(&(struct mail){ .from = "a@here.test",
 								       .to = { large[_i] } }));
-	ck_assert(world_waits(reads_failed));
+	ck_assert(world_waits(files_failed));
 	atomic_store(&storage_fault, NULL);
 	ck_assert(world_waits(is_settled));
 	ck_assert_uint_eq(world_events("delivery.defer"), 1);
@@ -637,6 +637,30 @@ START_TEST(unreadable_content_waits_its_time)
 	ck_assert_int_eq(smtp_spool_load(world.spool, id, &entry), 0);
 	ck_assert_int_eq(entry->recipients[0].attempts, 1);
 	smtp_queue_entry_free(entry);
+}
+END_TEST
+
+static int count_syncs(enum storage_call call)
+{
+	seen_calls += call == STORAGE_SYNC;
+	return 0;
+}
+
+/* A host that took it would get it twice if the message came back after a loss of power. */
+START_TEST(relayed_is_gone_for_good)
+{
+	char id[SMTP_QUEUE_ID_MAX + 1];
+
+	start_url("smtp://", friendly);
+	(void)snprintf(id, sizeof id, "%s", world_spool(&(struct mail){ .from = "a@here.test",
+									.to = { "x@one.test" } }));
+	seen_calls = 0;
+	atomic_store(&storage_fault, count_syncs);
+	queue_accepted(world.queue, id);
+	ck_assert(world_waits(is_settled));
+	atomic_store(&storage_fault, NULL);
+	ck_assert_uint_eq(world_events("delivery.done"), 1);
+	ck_assert_uint_eq(seen_calls, 1);
 }
 END_TEST
 
@@ -826,6 +850,7 @@ int main(void)
 	tcase_add_test(tc, damaged_content_is_not_sent);
 	tcase_add_loop_test(tc, damaged_large_content_is_not_sent, 0, ROWS(large));
 	tcase_add_loop_test(tc, unreadable_content_waits_its_time, 0, ROWS(large));
+	tcase_add_test(tc, relayed_is_gone_for_good);
 	tcase_add_test(tc, connection_lost_while_loading);
 	tcase_add_test(tc, tarpit_holds_up_no_local_mail);
 	tcase_add_test(tc, crowd_goes_out_in_turns);

@@ -378,7 +378,7 @@ START_TEST(bad_ids_are_not_found)
 	ck_assert_int_eq(smtp_spool_load(spool, id, &e), SMTP_ENOTFOUND);
 	ck_assert_int_eq(smtp_spool_reader_open(spool, id, &reader), SMTP_ENOTFOUND);
 	ck_assert_int_eq(smtp_spool_record(spool, id, &outcome, 1), SMTP_ENOTFOUND);
-	ck_assert_int_eq(smtp_spool_remove(spool, id), SMTP_ENOTFOUND);
+	ck_assert_int_eq(smtp_spool_remove(spool, id, true), SMTP_ENOTFOUND);
 	ck_assert_int_eq(smtp_spool_bury(spool, id), SMTP_ENOTFOUND);
 	ck_assert_int_eq(smtp_spool_set_aside(spool, id), SMTP_ENOTFOUND);
 }
@@ -396,7 +396,7 @@ START_TEST(unknown_id_is_not_found)
 	ck_assert_int_eq(smtp_spool_reader_open(spool, id, &reader), SMTP_ENOTFOUND);
 	ck_assert_int_eq(smtp_spool_record(spool, id, &outcome, 1), SMTP_ENOTFOUND);
 	ck_assert_int_eq(smtp_spool_record_delay_notice(spool, id, 1), SMTP_ENOTFOUND);
-	ck_assert_int_eq(smtp_spool_remove(spool, id), SMTP_ENOTFOUND);
+	ck_assert_int_eq(smtp_spool_remove(spool, id, true), SMTP_ENOTFOUND);
 	ck_assert_int_eq(smtp_spool_bury(spool, id), SMTP_ENOTFOUND);
 	ck_assert_int_eq(smtp_spool_set_aside(spool, id), SMTP_ENOTFOUND);
 	ck_assert_int_eq(fixture_count(fixture_path("spool")), 0);
@@ -608,10 +608,10 @@ START_TEST(removed_is_gone)
 
 	record_one(id);
 	ck_assert_int_eq(queued(), 1);
-	ck_assert_int_eq(smtp_spool_remove(spool, id), 0);
+	ck_assert_int_eq(smtp_spool_remove(spool, id, true), 0);
 	ck_assert_int_eq(queued(), 0);
 	ck_assert_int_eq(fixture_count(fixture_path("spool")), 0);
-	ck_assert_int_eq(smtp_spool_remove(spool, id), SMTP_ENOTFOUND);
+	ck_assert_int_eq(smtp_spool_remove(spool, id, true), SMTP_ENOTFOUND);
 }
 END_TEST
 
@@ -628,7 +628,7 @@ START_TEST(buried_is_a_dead_letter)
 	ck_assert_uint_eq(e->recipients[0].attempts, 1);
 	smtp_queue_entry_free(e);
 	check_reader(id, "Received: x\r\n", (const uint8_t *)"x\r\n", 3);
-	ck_assert_int_eq(smtp_spool_remove(spool, id), 0);
+	ck_assert_int_eq(smtp_spool_remove(spool, id, true), 0);
 	ck_assert_int_eq(dead(), 0);
 	ck_assert_int_eq(fixture_count(fixture_path("spool")), 0);
 }
@@ -859,7 +859,7 @@ START_TEST(files_are_used_again)
 	ck_assert_int_eq(smtp_spool_sweep(spool, &result, NULL, NULL), 0);
 	id = put(long_content);
 	ck_assert_int_eq(stat(file_of(id), &before), 0);
-	ck_assert_int_eq(smtp_spool_remove(spool, id), 0);
+	ck_assert_int_eq(smtp_spool_remove(spool, id, true), 0);
 	ck_assert_int_eq(fixture_count(fixture_path("spool/queue")), 0);
 	ck_assert_int_eq(fixture_count(fixture_path("spool/free")), 1);
 	ck_assert_int_eq(stat(fixture_path("spool/free/%s", id), &after), 0);
@@ -879,7 +879,7 @@ END_TEST
 /* Without a sweep (a tool beside the server) nothing is kept. */
 START_TEST(only_who_sweeps_keeps_files)
 {
-	ck_assert_int_eq(smtp_spool_remove(spool, put("x\r\n")), 0);
+	ck_assert_int_eq(smtp_spool_remove(spool, put("x\r\n"), true), 0);
 	ck_assert_int_eq(fixture_count(fixture_path("spool/free")), 0);
 }
 END_TEST
@@ -898,7 +898,7 @@ START_TEST(full_file_in_free_is_not_used)
 	ck_assert_int_eq(fixture_count(fixture_path("spool/corrupt")), 2);
 	check_reader(id, "Received: x\r\n", (const uint8_t *)"x\r\n", 3);
 	/* Nor one that something else refers to when it is to be emptied. */
-	ck_assert_int_eq(smtp_spool_remove(spool, id), 0);
+	ck_assert_int_eq(smtp_spool_remove(spool, id, true), 0);
 	ck_assert_int_eq(fixture_count(fixture_path("spool/free")), 0);
 	ck_assert_int_eq(stat(fixture_path("spool/corrupt/%s", id), &st), 0);
 	ck_assert_int_gt(st.st_size, 0);
@@ -920,7 +920,7 @@ START_TEST(reopened_spool_has_it_all)
 	ck_assert_int_eq(smtp_spool_load(other, id, &e), 0);
 	smtp_queue_entry_free(e);
 	ck_assert_int_eq(smtp_spool_begin(other, &file), SMTP_ESTATE);
-	ck_assert_int_eq(smtp_spool_remove(other, id), SMTP_ESTATE);
+	ck_assert_int_eq(smtp_spool_remove(other, id, true), SMTP_ESTATE);
 	ck_assert_int_eq(smtp_spool_bury(other, id), SMTP_ESTATE);
 	ck_assert_int_eq(smtp_spool_set_aside(other, id), SMTP_ESTATE);
 	ck_assert_int_eq(smtp_spool_record_delay_notice(other, id, 1), SMTP_ESTATE);

@@ -160,7 +160,7 @@ static void fail_each_call(const struct way *way, int row, bool pooled)
 
 		if (pooled) { /* there is a file to be used again */
 			ck_assert_int_eq(put(way, id), 0);
-			ck_assert_int_eq(smtp_spool_remove(spool, id), 0);
+			ck_assert_int_eq(smtp_spool_remove(spool, id, true), 0);
 		}
 		fixture_fault(faults[row].what, faults[row].calls, n, faults[row].errno_value);
 		err = put(way, id);
@@ -171,7 +171,7 @@ static void fail_each_call(const struct way *way, int row, bool pooled)
 		ck_assert_int_eq(queued(), !err);
 		if (!err) {
 			check_whole(id, way->bytes);
-			ck_assert_int_eq(smtp_spool_remove(spool, id), 0);
+			ck_assert_int_eq(smtp_spool_remove(spool, id, true), 0);
 		}
 	}
 }
@@ -310,7 +310,7 @@ START_TEST(promises_are_synced)
 	ck_assert_str_eq(calls_since(), "owssc"); /* also the folder: the file may be new */
 	ck_assert_int_eq(smtp_spool_record_delay_notice(spool, id, 1), 0);
 	ck_assert_str_eq(calls_since(), "owssc");
-	ck_assert_int_eq(smtp_spool_remove(spool, id), 0);
+	ck_assert_int_eq(smtp_spool_remove(spool, id, true), 0);
 	ck_assert_str_eq(calls_since(), "usu"); /* the state only when the message is surely gone */
 	ck_assert_int_eq(put(&ways[1], id), 0);
 	ck_assert_str_eq(calls_since(), "owwss");
@@ -324,8 +324,12 @@ START_TEST(promises_are_synced)
 	(void)sweep(); /* from here on files are used again */
 	ck_assert_int_eq(put(&ways[0], id), 0);
 	storage_fault = note_call;
-	ck_assert_int_eq(smtp_spool_remove(spool, id), 0);
-	ck_assert_str_eq(calls_since(), "on"); /* emptied, moved to free/ */
+	ck_assert_int_eq(smtp_spool_remove(spool, id, true), 0);
+	ck_assert_str_eq(calls_since(), "ons"); /* emptied, moved to free/ */
+	ck_assert_int_eq(put(&ways[0], id), 0);
+	(void)calls_since();
+	ck_assert_int_eq(smtp_spool_remove(spool, id, false), 0);
+	ck_assert_str_eq(calls_since(), "on"); /* left to the file system */
 	ck_assert_int_eq(put(&ways[0], id), 0);
 	ck_assert_str_eq(calls_since(), "nowss");
 	storage_fault = NULL;
@@ -399,7 +403,7 @@ END_TEST
 
 static int remove_it(const char *id)
 {
-	return smtp_spool_remove(spool, id);
+	return smtp_spool_remove(spool, id, true);
 }
 
 static int bury_it(const char *id)
@@ -490,7 +494,7 @@ START_TEST(failed_leaving_loses_nothing)
 		if (l->folder)
 			ck_assert_int_eq(is_in_folder(l) + queued(), 1);
 		if (queued() > 0)
-			ck_assert_int_eq(smtp_spool_remove(spool, leaving_id), 0);
+			ck_assert_int_eq(smtp_spool_remove(spool, leaving_id, true), 0);
 	}
 }
 END_TEST

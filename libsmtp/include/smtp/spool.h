@@ -179,10 +179,10 @@ SMTP_API SMTP_MUST_USE int smtp_spool_record(struct smtp_spool *, const char *id
 /** Records that a delay notice was sent. */
 SMTP_API SMTP_MUST_USE int smtp_spool_record_delay_notice(struct smtp_spool *, const char *id,
 							  int64_t time_ms);
-/** Removes an entry, or a dead letter, and its state. An entry of which something was recorded is gone
- *  for good when the call returns; another may come back after a loss of power (docs/STORAGE.md).
- *  SMTP_ENOTFOUND if there is none. */
-SMTP_API SMTP_MUST_USE int smtp_spool_remove(struct smtp_spool *, const char *id);
+/** Removes an entry, or a dead letter, and its state. It is gone for good when the call returns, if it is
+ *  `durable` or something was recorded of it; else it may come back after a loss of power, which does no
+ *  harm where it went to Maildirs only (docs/STORAGE.md). SMTP_ENOTFOUND if there is none. */
+SMTP_API SMTP_MUST_USE int smtp_spool_remove(struct smtp_spool *, const char *id, bool durable);
 /** Moves an entry to bounce/: a report that could not be delivered. */
 SMTP_API SMTP_MUST_USE int smtp_spool_bury(struct smtp_spool *, const char *id);
 
