@@ -177,6 +177,8 @@ log: {{ level: {level} }}
                 self.kill()
                 if kind is None:
                     raise
+        if self.process is not None and self.is_alive():
+            self.kill()  # orphans
         found = re.search(r"Sanitizer: .*|.*runtime error: .*", self.log_text())
         if kind is not None or found:
             print("--- log of smtpd:\n" + self.log_text()[-16000:], flush=True)
