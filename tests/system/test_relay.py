@@ -205,6 +205,10 @@ def test_relay_certificate_of_another_name():
     relay_with_tls("smtp+starttls", ("relay.test",), use=is_deferred("4.7.5"))
 
 
+def test_relay_with_login_is_checked_by_any_scheme():
+    relay_with_tls("smtp", ("relay.test",), use=is_deferred("4.7.5"))
+
+
 def test_relay_certificate_nobody_vouches_for():
     relay_with_tls("smtps", ("127.0.0.1",), trusted=False, use=is_deferred("4.7.5"))
 
