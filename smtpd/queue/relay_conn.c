@@ -266,11 +266,21 @@ void relay_conn_loaded(struct relay_conn *conn)
 	relay_conn_serve(conn);
 }
 
+/* A job that came back because its used connection was closed under it has but one more try, which a new
+ * connection is to get: some servers take one message on each. */
+static bool is_spent(const struct relay_conn *conn)
+{
+	const struct relay_job *next = conn->hop->first;
+
+	return conn->messages >= RELAY_MESSAGES_MAX || conn->hop->relay->queue->draining ||
+	       (conn->messages > 0 && next && next->requeued);
+}
+
 void relay_conn_serve(struct relay_conn *conn)
 {
 	struct hop *hop = conn->hop;
 	struct queue *q = hop->relay->queue;
-	bool spent = conn->messages >= RELAY_MESSAGES_MAX || q->draining;
+	bool spent = is_spent(conn);
 
 	set_state(conn, CONN_IDLE);
 	conn->job = spent ? NULL : hop_take(hop);
