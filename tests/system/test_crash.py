@@ -34,13 +34,13 @@ def make_message(rng, token):
 class Sender(threading.Thread):
     """One session that sends the messages of a list, until it is done or the server is gone."""
 
-    def __init__(self, connect, sender, work):
+    def __init__(self, connect, sender, work, patient):
         super().__init__(daemon=True)
         self.connect, self.sender, self.work = connect, sender, list(work)
         self.accepted = []   # answered 250
         self.doubtful = []   # its last line may have been sent; no answer was seen
         self.odd = []        # any other answer
-        self.patient = False # "try later" is none of those
+        self.patient = patient  # "try later" is none of those
 
     def run(self):
         try:
@@ -84,11 +84,12 @@ def greeted(connect):
     return begin
 
 
-def senders_for(d, mails):
+def senders_for(d, mails, patient=False):
     """Four sessions from other hosts, one of each kind of submission."""
     ways = [(greeted(d.mx), "author@remote.test")] * 4
     ways += [(lambda s=s: d.submission("alice", s), "alice@example.test") for s in (False, True)]
-    return [Sender(connect, sender, mails[i::len(ways)]) for i, (connect, sender) in enumerate(ways)]
+    return [Sender(connect, sender, mails[i::len(ways)], patient)
+            for i, (connect, sender) in enumerate(ways)]
 
 
 def run_senders(senders, kill_after=None, kill=None):
@@ -182,9 +183,7 @@ def send_all(d, mails, then, kill):
     end = time.monotonic() + 60
     while len(accepted) < len(mails):
         assert time.monotonic() < end, f"only {len(accepted)} of {len(mails)} were taken in the end"
-        senders = senders_for(d, [m for m in mails if m not in accepted])
-        for s in senders:
-            s.patient = True
+        senders = senders_for(d, [m for m in mails if m not in accepted], True)
         accepted |= run_senders(senders, then, kill)
         then, kill = 0, None
 
@@ -210,10 +209,8 @@ def test_accepted_mail_survives_the_end_of_the_supervisor():
         def kill():
             d.process.kill()
             d.process.wait(30)
-        senders = senders_for(d, mails)
-        for s in senders:
-            s.patient = True # the keeper may be gone before the last submission is signed
-        accepted = run_senders(senders, rng.randrange(100), kill)
+        # Patient: the keeper may be gone before the last submission is signed.
+        accepted = run_senders(senders_for(d, mails, True), rng.randrange(100), kill)
         tap.wait_for(lambda: not d.is_alive(), 20, "its children live on")
         d.start()
         send_all(d, [m for m in mails if m not in accepted], 0, None)
