@@ -85,6 +85,11 @@ def settled(d):
     wait_for(lambda: d.queue() == [], 20, "the queue does not empty")
 
 
+def tries(server):
+    """How often recipients were offered: a connection may serve more than one attempt."""
+    return sum(line.startswith("RCPT") for line in server.commands())
+
+
 def lines_of(d, *parts):
     return [line for line in d.log_text().splitlines() if all(part in line for part in parts)]
 
