@@ -270,6 +270,7 @@ void smtp_queue_entry_free(struct smtp_queue_entry *e)
 		free(e->recipients[i].original);
 		free(e->recipients[i].last_reply);
 		free(e->recipients[i].last_host);
+		free(e->recipients[i].targets);
 	}
 	free(e->recipients);
 	free(e->reverse_path);

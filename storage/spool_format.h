@@ -55,6 +55,7 @@ SMTP_MUST_USE int spool_envelope_parse(struct smtp_span text, struct smtp_queue_
 
 /* ---- State file ---- */
 
+SMTP_MUST_USE int spool_target_format(struct smtp_buf *out, size_t recipient, const char *address);
 SMTP_MUST_USE int spool_outcome_format(struct smtp_buf *out,
 				       const struct smtp_spool_outcome *outcome);
 SMTP_MUST_USE int spool_delay_notice_format(struct smtp_buf *out, int64_t time_ms);

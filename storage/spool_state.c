@@ -77,6 +77,20 @@ int smtp_spool_record(struct smtp_spool *spool, const char *id,
 	return err;
 }
 
+int smtp_spool_record_target(struct smtp_spool *spool, const char *id, size_t recipient,
+			     const char *address)
+{
+	struct smtp_buf lines;
+	int err;
+
+	smtp_buf_init(&lines, SPOOL_LINE_MAX);
+	err = spool_target_format(&lines, recipient, address);
+	if (!err)
+		err = append(spool, id, &lines, true);
+	smtp_buf_release(&lines);
+	return err;
+}
+
 int smtp_spool_record_delay_notice(struct smtp_spool *spool, const char *id, int64_t time_ms)
 {
 	struct smtp_buf lines;

@@ -83,6 +83,25 @@ int spool_outcome_format(struct smtp_buf *out, const struct smtp_spool_outcome *
 	return err;
 }
 
+int spool_target_format(struct smtp_buf *out, size_t recipient, const char *address)
+{
+	struct smtp_buf line;
+	int err;
+
+	if (recipient >= SMTP_SPOOL_RECIPIENTS_MAX)
+		return SMTP_EINVAL;
+	smtp_buf_init(&line, SPOOL_LINE_MAX);
+	err = put_word(&line, "target");
+	if (!err)
+		err = put_number(&line, (int64_t)recipient);
+	if (!err)
+		err = put_text(&line, address, true);
+	if (!err)
+		err = put_line(out, &line);
+	smtp_buf_release(&line);
+	return err;
+}
+
 int spool_delay_notice_format(struct smtp_buf *out, int64_t time_ms)
 {
 	struct smtp_buf line;
@@ -160,6 +179,32 @@ static int apply_outcome(struct smtp_queue_entry *e, struct smtp_span rest)
 	return 0;
 }
 
+static int apply_target(struct smtp_queue_entry *e, struct smtp_span rest)
+{
+	struct smtp_queue_recipient *r;
+	char *address = NULL, *targets; /* what was there would be freed */
+	size_t old, n;
+	uint64_t index;
+	int err;
+
+	if (!take_number(&rest, SMTP_SPOOL_RECIPIENTS_MAX, &index) || index >= e->recipient_count)
+		return 0;
+	err = spool_get_escaped(rest, &address);
+	if (err)
+		return err == SMTP_ENOMEM ? err : 0;
+	r = &e->recipients[index];
+	old = r->targets ? strlen(r->targets) : 0;
+	n = strlen(address);
+	targets = realloc(r->targets, old + n + sizeof "\n");
+	if (targets) {
+		memcpy(targets + old, address, n);
+		memcpy(targets + old + n, "\n", sizeof "\n");
+		r->targets = targets;
+	}
+	free(address);
+	return targets ? 0 : SMTP_ENOMEM;
+}
+
 int spool_state_apply(struct smtp_queue_entry *entry, struct smtp_span line)
 {
 	struct smtp_span rest = line, word;
@@ -170,6 +215,8 @@ int spool_state_apply(struct smtp_queue_entry *entry, struct smtp_span line)
 	word = take_word(&rest);
 	if (smtp_span_is(word, "recipient"))
 		return apply_outcome(entry, rest);
+	if (smtp_span_is(word, "target"))
+		return apply_target(entry, rest);
 	if (smtp_span_is(word, "delay-notice"))
 		entry->delay_notice_sent = true;
 	return 0;

@@ -222,6 +222,18 @@ static bool is_own_address(const struct delivery *d, const char *target)
 	return smtp_span_is_nocase(smtp_span_of(text), target);
 }
 
+static bool has_it(const struct attempt *a, const struct delivery *d)
+{
+	const char *targets = a->entry->recipients[d->recipient].targets;
+	char text[SMTP_MAILBOX_TEXT_MAX + 1];
+	size_t n = smtp_mailbox_format(&d->mailbox, text, sizeof text);
+
+	for (const char *end; targets && (end = strchr(targets, '\n')) != NULL; targets = end + 1)
+		if ((size_t)(end - targets) == n && memcmp(targets, text, n) == 0)
+			return true;
+	return false;
+}
+
 /* The address became an alias: the first target takes its place, the others are added; all are looked
  * up again. */
 static void follow_alias(struct delivery *d, const struct keeper_resolve_answer *answer)
@@ -241,6 +253,10 @@ static void follow_alias(struct delivery *d, const struct keeper_resolve_answer 
 		}
 		target->depth = d->depth + 1;
 		delivery_set_address(target, answer->targets[i]);
+		if (target->outcome.kind == OUTCOME_NONE && has_it(a, target)) {
+			target->place = PLACE_ALIAS; /* nothing to do for it */
+			outcome_set(&target->outcome, OUTCOME_DELIVERED, NULL, NULL);
+		}
 	}
 	d->place = PLACE_ALIAS; /* the targets stand for it */
 	outcome_set(&d->outcome, OUTCOME_DELIVERED, NULL, NULL);

@@ -191,13 +191,33 @@ static void collect_outcomes(struct attempt *a)
 
 #define ATTEMPT_OF(w) ((struct attempt *)(void *)((char *)(w)-offsetof(struct attempt, work)))
 
+/* What an alias reached while the recipient that stands for it has to wait for the rest. */
+static int record_targets(struct attempt *a)
+{
+	char text[SMTP_MAILBOX_TEXT_MAX + 1];
+	int err = 0;
+
+	for (struct delivery *d = a->deliveries; d && err == 0; d = d->next) {
+		const struct settlement *s = &a->settlements[d->recipient];
+
+		if (d->depth == 0 || d->place == PLACE_ALIAS || d->recorded ||
+		    d->outcome.kind != OUTCOME_DELIVERED ||
+		    (s->touched && s->state != SMTP_RECIPIENT_QUEUED))
+			continue;
+		(void)smtp_mailbox_format(&d->mailbox, text, sizeof text);
+		err = smtp_spool_record_target(a->queue->spool, a->item->id, d->recipient, text);
+		d->recorded = err == 0;
+	}
+	return err;
+}
+
 static int record(struct attempt *a)
 {
 	struct smtp_spool *spool = a->queue->spool;
 	const char *id = a->item->id;
-	int err = 0;
+	int err = record_targets(a);
 
-	if (a->outcome_count > 0)
+	if (err == 0 && a->outcome_count > 0)
 		err = smtp_spool_record(spool, id, a->outcomes, a->outcome_count);
 	if (err == 0 && a->note_delay)
 		err = smtp_spool_record_delay_notice(spool, id, queue_wall_ms());

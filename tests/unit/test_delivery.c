@@ -305,6 +305,27 @@ START_TEST(loop_from_outside_is_remembered)
 }
 END_TEST
 
+/* The address became an alias, and one of its mailboxes can't be written: the other has it once. */
+START_TEST(alias_delivers_once_to_each)
+{
+	char path[256];
+
+	block_mailbox("carol");
+	(void)world_mail(&(struct mail){ .from = "a@b.test", .to = { "alias@here.test" } });
+	ck_assert(world_waits(one_is_deferred));
+	(void)snprintf(path, sizeof path, "%s/mail/here.test/bob", world.directory);
+	ck_assert_uint_eq(world_maildir_count("bob"), 1);
+	ck_assert_int_eq(nftw(path, remove_path, 20, FTW_DEPTH | FTW_PHYS), 0); /* it was read */
+	world_restart();
+	unblock_mailbox("carol");
+	world_settles();
+	ck_assert_int_eq(queue_retry(world.queue, NULL), 0);
+	ck_assert(world_waits(world_is_empty));
+	ck_assert_uint_eq(world_maildir_count("carol"), 1);
+	ck_assert_uint_eq(world_maildir_count("bob"), 0);
+}
+END_TEST
+
 START_TEST(end_of_lifetime_is_a_failure)
 {
 	const char *text;
@@ -510,6 +531,7 @@ int main(void)
 	tcase_add_test(tc, mailbox_that_cannot_be_written_waits);
 	tcase_add_test(tc, loop_from_outside_is_told_nobody);
 	tcase_add_test(tc, loop_from_outside_is_remembered);
+	tcase_add_test(tc, alias_delivers_once_to_each);
 	tcase_add_test(tc, end_of_lifetime_is_a_failure);
 	tcase_add_test(tc, delay_is_told_once);
 	tcase_add_test(tc, no_keeper_is_no_attempt);

@@ -100,6 +100,7 @@ struct smtp_queue_recipient {
 	int64_t next_attempt_ms; /* 0: at once */
 	char *last_reply;        /* "550 5.1.1 no such user" or a local reason; "" if none */
 	char *last_host;         /* who said it; "" if none */
+	char *targets;           /* that smtp_spool_record_target() told, LF behind each; NULL: none */
 };
 
 struct smtp_queue_entry {
@@ -176,6 +177,10 @@ struct smtp_spool_outcome {
  *  cheaper. Once a recipient is settled, further outcomes don't change it. */
 SMTP_API SMTP_MUST_USE int smtp_spool_record(struct smtp_spool *, const char *id,
 					     const struct smtp_spool_outcome *outcomes, size_t count);
+/** Records, synced, that `address` has the message: one of several that a recipient which is still QUEUED
+ *  turned out to stand for. */
+SMTP_API SMTP_MUST_USE int smtp_spool_record_target(struct smtp_spool *, const char *id, size_t recipient,
+						    const char *address);
 /** Records that a delay notice was sent. */
 SMTP_API SMTP_MUST_USE int smtp_spool_record_delay_notice(struct smtp_spool *, const char *id,
 							  int64_t time_ms);
