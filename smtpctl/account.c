@@ -54,12 +54,13 @@ int ctl_account_store(struct smtp_accounts *accounts, const char *address, const
 	return err;
 }
 
-static int store_password(struct smtp_accounts *accounts, const char *address,
+static int store_password(struct smtp_accounts *accounts, const char *address, const char *name,
 			  struct smtp_span password)
 {
 	char hash[SMTP_PASSWORD_HASH_MAX];
 	int err = hash_password(password, hash);
 
+	(void)name;
 	if (err == 0)
 		err = smtp_accounts_account_set_password(accounts, address, hash);
 	sodium_memzero(hash, sizeof hash);
@@ -93,7 +94,10 @@ static bool check_address(const char *address)
 	return false;
 }
 
-int ctl_account_add(const struct cli_command *self, int argc, char **argv, void *user)
+/** Both commands that take a password: reads their arguments and it, then stores. */
+static int with_password(const struct cli_command *self, int argc, char **argv, void *user,
+			 int (*store)(struct smtp_accounts *, const char *address,
+				      const char *name, struct smtp_span password))
 {
 	struct account_values v = { NULL, false };
 	struct cli_secret secret;
@@ -111,35 +115,21 @@ int ctl_account_add(const struct cli_command *self, int argc, char **argv, void 
 		return CLI_REFUSED;
 	if (read_password(&secret, argv[first], v.password_stdin) == 0)
 		status = ctl_result(accounts, argv[first],
-				    ctl_account_store(accounts, argv[first],
-						      v.name != NULL ? v.name : "",
-						      smtp_span_make(secret.text, secret.n)));
+				    store(accounts, argv[first], v.name != NULL ? v.name : "",
+					  smtp_span_make(secret.text, secret.n)));
 	cli_secret_wipe(&secret);
 	smtp_accounts_close(accounts);
 	return status;
 }
 
+int ctl_account_add(const struct cli_command *self, int argc, char **argv, void *user)
+{
+	return with_password(self, argc, argv, user, ctl_account_store);
+}
+
 int ctl_account_passwd(const struct cli_command *self, int argc, char **argv, void *user)
 {
-	struct account_values v = { NULL, false };
-	struct cli_secret secret;
-	struct smtp_accounts *accounts;
-	int first = cli_options_read(self, argc, argv, &v), status = CLI_REFUSED;
-
-	if (first < 0)
-		return CLI_USAGE;
-	if (argc - first != 1)
-		return cli_usage_error(self, "one address is wanted");
-	accounts = ctl_accounts(user, SMTP_ACCOUNTS_WRITE);
-	if (accounts == NULL)
-		return CLI_REFUSED;
-	if (read_password(&secret, argv[first], v.password_stdin) == 0)
-		status = ctl_result(accounts, argv[first],
-				    store_password(accounts, argv[first],
-						   smtp_span_make(secret.text, secret.n)));
-	cli_secret_wipe(&secret);
-	smtp_accounts_close(accounts);
-	return status;
+	return with_password(self, argc, argv, user, store_password);
 }
 
 static int change(const struct cli_command *self, int argc, char **argv, void *user,
