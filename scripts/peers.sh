@@ -8,7 +8,7 @@ set -eu
 
 peers=${BUILD:-build}/peers
 mkdir -p "$peers/bin"
-peers=$(cd "$peers" && pwd)
+peers=$(cd "$peers" && pwd -P)
 
 die()
 {
