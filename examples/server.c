@@ -3,12 +3,14 @@
 #include <smtp/smtp.h>
 #include <stdio.h>
 
-static enum smtp_verdict on_rcpt(struct smtp_server_session *session, const struct smtp_path *to,
-				 void *user)
+static enum smtp_verdict on_rcpt(struct smtp_server_session *session,
+				 const struct smtp_rcpt_request *request, void *user)
 {
+	const struct smtp_mailbox *to = &request->forward_path->mailbox;
+
 	(void)user;
 	printf("--- %s sends to %s@%s\n", smtp_server_session_peer_address(session),
-	       to->mailbox.local_part, to->mailbox.domain);
+	       to->local_part, to->domain);
 	return SMTP_ACCEPT;
 }
 

@@ -84,14 +84,14 @@ static enum smtp_verdict on_mail(struct smtp_server_session *s,
 	return verdict;
 }
 
-static enum smtp_verdict on_rcpt(struct smtp_server_session *s, const struct smtp_path *path,
+static enum smtp_verdict on_rcpt(struct smtp_server_session *s, const struct smtp_rcpt_request *request,
 				 void *user)
 {
 	struct run *run = user;
 
 	MUST(run->in_transaction);
-	MUST(!smtp_path_is_null(path));
-	return decide(s, run, 3, path->mailbox.local_part[0]);
+	MUST(!smtp_path_is_null(request->forward_path));
+	return decide(s, run, 3, request->forward_path->mailbox.local_part[0]);
 }
 
 static enum smtp_verdict on_data(struct smtp_server_session *s, void *user)
@@ -123,10 +123,11 @@ static enum smtp_verdict on_end(struct smtp_server_session *s, void *user)
 	return decide(s, run, 6, 0);
 }
 
-static enum smtp_verdict on_vrfy(struct smtp_server_session *s, struct smtp_span text, void *user)
+static enum smtp_verdict on_vrfy(struct smtp_server_session *s,
+				 const struct smtp_vrfy_request *request, void *user)
 {
-	MUST(text.n > 0);
-	return decide(s, user, 7, (char)text.p[0]);
+	MUST(request->text.n > 0);
+	return decide(s, user, 7, (char)request->text.p[0]);
 }
 
 static void on_reset(struct smtp_server_session *s, void *user)

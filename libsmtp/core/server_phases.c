@@ -24,19 +24,12 @@ static enum smtp_verdict ask_auth(struct smtp_server_session *s, const struct se
 
 static enum smtp_verdict ask_mail(struct smtp_server_session *s, const struct server_handler *h)
 {
-	struct smtp_mail_request request = {
-		.reverse_path = &s->args.path,
-		.size_bytes = s->args.size_bytes,
-		.body_8bitmime = s->args.body_8bitmime,
-		.auth = s->args.span,
-	};
-
-	return h->functions->mail(s, &request, h->user);
+	return h->functions->mail(s, &s->args.mail, h->user);
 }
 
 static enum smtp_verdict ask_rcpt(struct smtp_server_session *s, const struct server_handler *h)
 {
-	return h->functions->rcpt(s, &s->args.path, h->user);
+	return h->functions->rcpt(s, &s->args.rcpt, h->user);
 }
 
 static enum smtp_verdict ask_data(struct smtp_server_session *s, const struct server_handler *h)
@@ -56,7 +49,16 @@ static enum smtp_verdict ask_end(struct smtp_server_session *s, const struct ser
 
 static enum smtp_verdict ask_vrfy(struct smtp_server_session *s, const struct server_handler *h)
 {
-	return h->functions->vrfy(s, s->args.span, h->user);
+	struct smtp_vrfy_request request = { s->args.span, s->args.smtputf8 };
+
+	return h->functions->vrfy(s, &request, h->user);
+}
+
+static enum smtp_verdict ask_expn(struct smtp_server_session *s, const struct server_handler *h)
+{
+	struct smtp_vrfy_request request = { s->args.span, s->args.smtputf8 };
+
+	return h->functions->expn(s, &request, h->user);
 }
 
 static enum smtp_verdict ask_help(struct smtp_server_session *s, const struct server_handler *h)
@@ -80,6 +82,7 @@ static const struct phase_rule {
 	[SERVER_PHASE_CONTENT] = { MEMBER(content), ask_content, server_content_proceed },
 	[SERVER_PHASE_END] = { MEMBER(end), ask_end, server_end_proceed },
 	[SERVER_PHASE_VRFY] = { MEMBER(vrfy), ask_vrfy, server_vrfy_proceed },
+	[SERVER_PHASE_EXPN] = { MEMBER(expn), ask_expn, server_expn_proceed },
 	[SERVER_PHASE_HELP] = { MEMBER(help), ask_help, server_help_proceed },
 };
 
@@ -94,12 +97,17 @@ static void refuse(struct server_phase_run *run, unsigned code, const char *enha
 	server_hold_reply(&run->reply, &reply);
 }
 
-static bool later_handler_has(const struct smtp_server_session *s, size_t member)
+static bool handler_has_from(const struct smtp_server_session *s, size_t first, size_t member)
 {
-	for (size_t i = s->run.next + 1; i < s->handler_count; i++)
+	for (size_t i = first; i < s->handler_count; i++)
 		if (server_handler_has(s->handlers[i].functions, member))
 			return true;
 	return false;
+}
+
+bool server_any_handler_has(const struct smtp_server_session *s, size_t member)
+{
+	return handler_has_from(s, 0, member);
 }
 
 /* The input that the arguments lie in goes away while a verdict is pending. Only handlers after
@@ -108,7 +116,7 @@ static void hold_args(struct smtp_server_session *s)
 {
 	struct server_phase_args *args = &s->args;
 	bool needed = s->run.phase == SERVER_PHASE_HELO ||
-		      later_handler_has(s, phases[s->run.phase].member);
+		      handler_has_from(s, s->run.next + 1, phases[s->run.phase].member);
 
 	if (!args->span.p || args->span.p == args->held.p)
 		return;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* server_session_private.h - what the files of the server session share: its struct, and who does
  * what. server_session.c: life, input, output, time. server_phases.c: the chain of handlers.
- * server_reply.c: replies going out. server_commands.c, server_transaction.c, server_content.c,
- * server_auth.c: the commands, each check -> decide (a phase) -> proceed.
+ * server_reply.c: replies going out. server_commands.c, server_ehlo.c, server_transaction.c,
+ * server_content.c, server_auth.c: the commands, each check -> decide (a phase) -> proceed.
  */
 #ifndef SMTP_CORE_SERVER_SESSION_PRIVATE_H
 #define SMTP_CORE_SERVER_SESSION_PRIVATE_H
@@ -51,6 +51,7 @@ enum server_phase {
 	SERVER_PHASE_CONTENT,
 	SERVER_PHASE_END,
 	SERVER_PHASE_VRFY,
+	SERVER_PHASE_EXPN,
 	SERVER_PHASE_HELP,
 	SERVER_PHASES
 };
@@ -82,11 +83,12 @@ struct server_phase_run {
 
 /* What the functions of a phase are asked about; held while one of them is pending. */
 struct server_phase_args {
-	struct smtp_span span; /* name, text, topic, content, or AUTH parameter */
-	struct smtp_buf held;  /* where it lies while the input it came with is gone */
+	struct smtp_span span; /* name, text, topic or content */
+	struct smtp_buf held;  /* where it lies while the input it came with is gone; values of params */
 	struct smtp_path path;
-	uint64_t size_bytes;
-	bool body_8bitmime;
+	struct smtp_mail_request mail;
+	struct smtp_rcpt_request rcpt;
+	bool smtputf8; /* of VRFY and EXPN */
 	bool extended;
 };
 
@@ -209,6 +211,8 @@ void server_trace(struct smtp_server_session *s, bool from_client, struct smtp_s
 
 /* --- server_phases.c ------------------------------------------------------------------------ */
 
+/** Does any handler have the function at this offset? */
+bool server_any_handler_has(const struct smtp_server_session *s, size_t member);
 /** Asks the handlers about s->args; the proceed function of the phase runs now or later. */
 void server_phase_begin(struct smtp_server_session *s, enum server_phase phase);
 /** Takes the answer of the handler that is asked, or was, and goes on with the next. SMTP_EINVAL,
@@ -228,10 +232,18 @@ void server_hooks_disconnect(struct smtp_server_session *s, enum smtp_disconnect
 typedef void server_proceed(struct smtp_server_session *s, bool accepted,
 			    const struct smtp_reply *given);
 server_proceed server_connect_proceed, server_helo_proceed, server_vrfy_proceed,
-	server_help_proceed, server_auth_proceed, server_mail_proceed, server_rcpt_proceed,
+	server_expn_proceed, server_help_proceed, server_auth_proceed, server_mail_proceed, server_rcpt_proceed,
 	server_data_proceed, server_content_proceed, server_end_proceed;
 
 /* --- commands ------------------------------------------------------------------------------- */
+
+/* server_ehlo.c */
+bool server_starttls_is_usable(const struct smtp_server_session *s);
+/** Is it switched on, and can it be used as things stand? */
+bool server_extension_is_usable(const struct smtp_server_session *s,
+				enum smtp_server_extension extension);
+void server_helo_run(struct smtp_server_session *s, struct smtp_span argument);
+void server_ehlo_run(struct smtp_server_session *s, struct smtp_span argument);
 
 /** Runs one command line, or answers why not. */
 void server_command_run(struct smtp_server_session *s, struct smtp_span line);

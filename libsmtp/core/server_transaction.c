@@ -85,13 +85,28 @@ static bool parse_params(struct smtp_server_session *s, struct smtp_span text,
 
 static bool take_size(struct smtp_server_session *s, struct smtp_span value)
 {
-	return smtp_span_uint(value, &s->args.size_bytes) == 0;
+	return smtp_span_uint(value, &s->args.mail.size_bytes) == 0;
 }
 
 static bool take_body(struct smtp_server_session *s, struct smtp_span value)
 {
-	s->args.body_8bitmime = smtp_span_is_nocase(value, "8BITMIME");
-	return s->args.body_8bitmime || smtp_span_is_nocase(value, "7BIT");
+	static const struct {
+		const char *name;
+		enum smtp_body_kind kind;
+		enum smtp_server_extension extension;
+	} kinds[] = {
+		{ "7BIT", SMTP_BODY_7BIT, SMTP_SERVER_8BITMIME },
+		{ "8BITMIME", SMTP_BODY_8BITMIME, SMTP_SERVER_8BITMIME },
+		{ "BINARYMIME", SMTP_BODY_BINARYMIME, SMTP_SERVER_BINARYMIME },
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		if (!smtp_span_is_nocase(value, kinds[i].name))
+			continue;
+		s->args.mail.body = kinds[i].kind;
+		return server_extension_is_usable(s, kinds[i].extension);
+	}
+	return false;
 }
 
 /* RFC 4954, 5: an address in xtext, or <>. */
@@ -104,8 +119,9 @@ static bool take_auth(struct smtp_server_session *s, struct smtp_span value)
 		server_session_fail(s, err);
 	if (err)
 		return false;
-	s->args.span = smtp_buf_span(&s->args.held);
-	return smtp_span_is(s->args.span, "<>") || smtp_mailbox_parse(&mailbox, s->args.span, 0) == 0;
+	s->args.mail.auth = smtp_buf_span(&s->args.held);
+	return smtp_span_is(s->args.mail.auth, "<>") ||
+	       smtp_mailbox_parse(&mailbox, s->args.mail.auth, 0) == 0;
 }
 
 static bool take_known(struct smtp_server_session *s, const struct smtp_param *param, bool *ok)
@@ -125,8 +141,7 @@ static bool take_known(struct smtp_server_session *s, const struct smtp_param *p
 
 static bool take_mail_params(struct smtp_server_session *s, const struct smtp_params *params)
 {
-	s->args.size_bytes = 0;
-	s->args.body_8bitmime = false;
+	s->args.mail = (struct smtp_mail_request){ .reverse_path = &s->args.path };
 	for (size_t i = 0; i < params->count; i++) {
 		bool ok = false;
 
@@ -146,7 +161,7 @@ static bool size_fits(struct smtp_server_session *s)
 {
 	uint64_t max = s->options.max_message_bytes;
 
-	if (max == 0 || s->args.size_bytes <= max)
+	if (max == 0 || s->args.mail.size_bytes <= max)
 		return true;
 	server_reply(s, 552, "5.3.4", "the message is larger than allowed");
 	return false;
@@ -202,8 +217,10 @@ void server_rcpt_run(struct smtp_server_session *s, struct smtp_span argument)
 		server_reply_error(s, 555, "5.5.4", "unsupported parameter");
 	else if (s->txn.recipients >= s->options.max_recipients)
 		server_reply(s, 452, "4.5.3", "too many recipients");
-	else
+	else {
+		s->args.rcpt = (struct smtp_rcpt_request){ .forward_path = &s->args.path };
 		server_phase_begin(s, SERVER_PHASE_RCPT);
+	}
 }
 
 void server_rcpt_proceed(struct smtp_server_session *s, bool accepted,

@@ -187,7 +187,7 @@ enum smtp_verdict mail_decide_mail(struct mail_session *s, const struct smtp_mai
 	struct mail_question *q;
 
 	mail_transaction_reset(s->process, &s->txn);
-	s->txn.body_8bitmime = request->body_8bitmime;
+	s->txn.body_8bitmime = request->body == SMTP_BODY_8BITMIME;
 	(void)smtp_mailbox_format(&path->mailbox, s->txn.reverse_path, sizeof s->txn.reverse_path);
 	if (smtp_path_is_bare_postmaster(path))
 		return mail_refuse(s, 553, "5.1.7", "The sender needs a domain");
@@ -258,12 +258,12 @@ static void rcpt_answered(void *user, const struct keeper_resolve_answer *a)
 		accept_recipient(s, &mailbox, a);
 }
 
-enum smtp_verdict mail_decide_rcpt(struct mail_session *s, const struct smtp_path *forward_path)
+enum smtp_verdict mail_decide_rcpt(struct mail_session *s, const struct smtp_rcpt_request *request)
 {
 	struct mail_question *q = question_new(s);
 
 	if (q == NULL)
 		return unavailable(s);
-	q->mailbox = forward_path->mailbox;
+	q->mailbox = request->forward_path->mailbox;
 	return asked(s, q, keeper_resolve(s->keeper, &q->mailbox, rcpt_answered, q));
 }

@@ -100,9 +100,9 @@ static enum smtp_verdict on_mail(struct smtp_server_session *ss,
 }
 
 static enum smtp_verdict on_rcpt(struct smtp_server_session *ss,
-				 const struct smtp_path *forward_path, void *user)
+				 const struct smtp_rcpt_request *request, void *user)
 {
-	return mail_decide_rcpt(session_for(ss, user), forward_path);
+	return mail_decide_rcpt(session_for(ss, user), request);
 }
 
 static enum smtp_verdict on_data(struct smtp_server_session *ss, void *user)

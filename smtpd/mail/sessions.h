@@ -66,7 +66,7 @@ extern const struct smtp_server_session_handler mail_submission_handler;
 /* policy.c: the phases auth, mail, rcpt */
 enum smtp_verdict mail_decide_auth(struct mail_session *, const struct smtp_auth_request *);
 enum smtp_verdict mail_decide_mail(struct mail_session *, const struct smtp_mail_request *);
-enum smtp_verdict mail_decide_rcpt(struct mail_session *, const struct smtp_path *forward_path);
+enum smtp_verdict mail_decide_rcpt(struct mail_session *, const struct smtp_rcpt_request *);
 /** The session ends while the keeper still works on its question. */
 void mail_question_orphan(struct mail_session *);
 

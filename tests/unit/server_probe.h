@@ -72,14 +72,16 @@ static inline enum smtp_verdict on_mail(struct smtp_server_session *s,
 {
 	const char *local_part = request->reverse_path->mailbox.local_part;
 
-	note(user, request->body_8bitmime ? "mail8" : "mail", local_part, strlen(local_part));
+	note(user, request->body == SMTP_BODY_8BITMIME ? "mail8" : "mail", local_part, strlen(local_part));
 	note(user, "param", request->auth.p, request->auth.n);
 	return decide(s, user, MAIL);
 }
 
-static inline enum smtp_verdict on_rcpt(struct smtp_server_session *s, const struct smtp_path *path,
-				 void *user)
+static inline enum smtp_verdict on_rcpt(struct smtp_server_session *s,
+				 const struct smtp_rcpt_request *request, void *user)
 {
+	const struct smtp_path *path = request->forward_path;
+
 	note(user, "rcpt", path->mailbox.local_part, strlen(path->mailbox.local_part));
 	return decide(s, user, RCPT);
 }
@@ -103,9 +105,10 @@ static inline enum smtp_verdict on_end(struct smtp_server_session *s, void *user
 	return decide(s, user, END);
 }
 
-static inline enum smtp_verdict on_vrfy(struct smtp_server_session *s, struct smtp_span text, void *user)
+static inline enum smtp_verdict on_vrfy(struct smtp_server_session *s,
+					 const struct smtp_vrfy_request *request, void *user)
 {
-	note(user, "vrfy", text.p, text.n);
+	note(user, "vrfy", request->text.p, request->text.n);
 	return decide(s, user, VRFY);
 }
 

@@ -132,12 +132,12 @@ static enum smtp_verdict on_helo(struct smtp_server_session *session, struct smt
 	return SMTP_ACCEPT;
 }
 
-static enum smtp_verdict on_rcpt(struct smtp_server_session *session, const struct smtp_path *to,
-				 void *user)
+static enum smtp_verdict on_rcpt(struct smtp_server_session *session,
+				 const struct smtp_rcpt_request *request, void *user)
 {
 	struct smtp_reply reply = smtp_reply_of(250, "2.1.5", "answered at once");
 	struct smtp_reply no = smtp_reply_of(550, "5.1.1", "no such user");
-	const char *name = to->mailbox.local_part;
+	const char *name = request->forward_path->mailbox.local_part;
 
 	(void)user;
 	if (strcmp(name, "pend") == 0)
@@ -1274,11 +1274,11 @@ START_TEST(session_options_change_while_it_runs)
 END_TEST
 
 static enum smtp_verdict refuse_rcpt(struct smtp_server_session *session,
-				     const struct smtp_path *to, void *user)
+				     const struct smtp_rcpt_request *request, void *user)
 {
 	struct smtp_reply no = smtp_reply_of(450, "4.7.1", user);
 
-	(void)to;
+	(void)request;
 	return smtp_server_session_reply(session, &no) == 0 ? SMTP_REPLIED : SMTP_ACCEPT;
 }
 

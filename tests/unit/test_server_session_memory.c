@@ -124,13 +124,13 @@ static enum smtp_verdict on_mail(struct smtp_server_session *s,
 	return SMTP_PENDING;
 }
 
-static enum smtp_verdict on_rcpt(struct smtp_server_session *s, const struct smtp_path *path,
-				 void *user)
+static enum smtp_verdict on_rcpt(struct smtp_server_session *s,
+				 const struct smtp_rcpt_request *request, void *user)
 {
 	struct smtp_reply refusal = smtp_reply_of(550, "5.1.1", "no such user");
 
 	(void)user;
-	if (path->mailbox.local_part[0] != 'n')
+	if (request->forward_path->mailbox.local_part[0] != 'n')
 		return SMTP_ACCEPT;
 	MUST(smtp_server_session_reply(s, &refusal) == 0);
 	return SMTP_REPLIED;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum phase { CONNECT, HELO, AUTH, MAIL, RCPT, DATA, CONTENT, END, VRFY, HELP, PHASES };
+enum phase { CONNECT, HELO, AUTH, MAIL, RCPT, DATA, CONTENT, END, VRFY, EXPN, HELP, PHASES };
 
 static const struct {
 	const char *name;
@@ -17,7 +17,7 @@ static const struct {
 	[CONNECT] = { "connect", false }, [HELO] = { "helo", true },	   [AUTH] = { "login", true },
 	[MAIL] = { "mail", true },	  [RCPT] = { "rcpt", true },	   [DATA] = { "data", false },
 	[CONTENT] = { "content", false }, [END] = { "end", false },	   [VRFY] = { "vrfy", true },
-	[HELP] = { "help", false },
+	[EXPN] = { "expn", true },	  [HELP] = { "help", false },
 };
 
 /* --- the head ------------------------------------------------------------------------------- */
@@ -106,6 +106,41 @@ static bool read_option(struct policy *policy, const char *text)
 	return false;
 }
 
+static bool read_extension(struct policy *policy, const char *text)
+{
+	static const struct {
+		const char *name;
+		unsigned bit;
+	} names[] = {
+		{ "PIPELINING", SMTP_SERVER_PIPELINING },
+		{ "SIZE", SMTP_SERVER_SIZE },
+		{ "8BITMIME", SMTP_SERVER_8BITMIME },
+		{ "ENHANCEDSTATUSCODES", SMTP_SERVER_ENHANCEDSTATUSCODES },
+		{ "CHUNKING", SMTP_SERVER_CHUNKING },
+		{ "BINARYMIME", SMTP_SERVER_BINARYMIME },
+		{ "SMTPUTF8", SMTP_SERVER_SMTPUTF8 },
+		{ "DSN", SMTP_SERVER_DSN },
+		{ "REQUIRETLS", SMTP_SERVER_REQUIRETLS },
+		{ "LIMITS", SMTP_SERVER_LIMITS },
+		{ "VRFY", SMTP_SERVER_VRFY },
+		{ "EXPN", SMTP_SERVER_EXPN },
+		{ "HELP", SMTP_SERVER_HELP },
+	};
+	char name[64], value[8];
+
+	if (sscanf(text, "%63s %7s", name, value) != 2)
+		return false;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (strcmp(name, names[i].name) != 0)
+			continue;
+		policy->options.extensions &= ~names[i].bit;
+		if (strcmp(value, "on") == 0)
+			policy->options.extensions |= names[i].bit;
+		return true;
+	}
+	return false;
+}
+
 static bool read_rule(struct policy *policy, unsigned phase, const char *text)
 {
 	struct policy_rule *rule = &policy->rules[policy->rule_count];
@@ -114,6 +149,7 @@ static bool read_rule(struct policy *policy, unsigned phase, const char *text)
 	if (policy->rule_count == POLICY_RULES_MAX)
 		return false;
 	rule->phase = phase;
+	policy->has_expn |= phase == EXPN;
 	if (phases[phase].has_key && sscanf(text, "%399s %n", rule->key, &n) != 1)
 		return false;
 	text += n;
@@ -155,6 +191,8 @@ bool policy_read(struct policy *policy, char *text)
 	*rest++ = '\0';
 	if (strcmp(text, "option") == 0)
 		return read_option(policy, rest);
+	if (strcmp(text, "extension") == 0)
+		return read_extension(policy, rest);
 	if (strcmp(text, "auth") == 0)
 		return read_login(policy, rest);
 	if (strcmp(text, "pending") == 0)
@@ -287,10 +325,10 @@ static enum smtp_verdict on_mail(struct smtp_server_session *s,
 	return decide_path(scene, s, MAIL, request->reverse_path);
 }
 
-static enum smtp_verdict on_rcpt(struct smtp_server_session *s, const struct smtp_path *path,
-				 void *user)
+static enum smtp_verdict on_rcpt(struct smtp_server_session *s,
+				 const struct smtp_rcpt_request *request, void *user)
 {
-	return decide_path(user, s, RCPT, path);
+	return decide_path(user, s, RCPT, request->forward_path);
 }
 
 static enum smtp_verdict on_data(struct smtp_server_session *s, void *user)
@@ -325,9 +363,16 @@ static enum smtp_verdict on_end(struct smtp_server_session *s, void *user)
 	return decide(scene, s, END, rule);
 }
 
-static enum smtp_verdict on_vrfy(struct smtp_server_session *s, struct smtp_span text, void *user)
+static enum smtp_verdict on_vrfy(struct smtp_server_session *s,
+				 const struct smtp_vrfy_request *request, void *user)
 {
-	return decide_by(user, s, VRFY, text);
+	return decide_by(user, s, VRFY, request->text);
+}
+
+static enum smtp_verdict on_expn(struct smtp_server_session *s,
+				 const struct smtp_vrfy_request *request, void *user)
+{
+	return decide_by(user, s, EXPN, request->text);
 }
 
 static enum smtp_verdict on_help(struct smtp_server_session *s, struct smtp_span topic, void *user)
@@ -380,6 +425,8 @@ void scene_init(struct scene *scene, const struct policy *policy)
 		.content = on_content, .end = on_end, .vrfy = on_vrfy, .help = on_help,
 		.reset = on_reset, .disconnect = on_disconnect, .trace = on_trace,
 	};
+	if (policy->has_expn)
+		scene->handler.expn = on_expn;
 }
 
 void scene_release(struct scene *scene)

@@ -23,6 +23,7 @@ struct policy {
 	struct policy_rule rules[POLICY_RULES_MAX];
 	size_t rule_count;
 	unsigned pending; /* set of phases */
+	bool has_expn;    /* some rule is about EXPN */
 	char logins[4][2][POLICY_TEXT_MAX];
 	size_t login_count;
 	char secrets[4][POLICY_TEXT_MAX];

@@ -17,6 +17,7 @@
 
 #include <smtp/address.h>
 #include <smtp/base.h>
+#include <smtp/envelope.h>
 #include <smtp/reply.h>
 
 #ifdef __cplusplus
@@ -34,13 +35,25 @@ enum smtp_wants {
 	SMTP_WANTS_CLOSE = 1 << 4    /* close once nothing is left to write */
 };
 
-/** Extensions that may be switched off for a session; announced only when usable. */
+/** Extensions and commands that may be switched for a session; announced only when usable. Those that
+ *  bind the application to something are not among the defaults. */
 enum smtp_server_extension {
-	SMTP_SERVER_PIPELINING = 1 << 0,
-	SMTP_SERVER_SIZE = 1 << 1,
-	SMTP_SERVER_8BITMIME = 1 << 2,
-	SMTP_SERVER_ENHANCEDSTATUSCODES = 1 << 3,
-	SMTP_SERVER_EXTENSIONS_DEFAULT = 0xf
+	SMTP_SERVER_PIPELINING = 1 << 0,          /* RFC 2920 */
+	SMTP_SERVER_SIZE = 1 << 1,                /* RFC 1870 */
+	SMTP_SERVER_8BITMIME = 1 << 2,            /* RFC 6152 */
+	SMTP_SERVER_ENHANCEDSTATUSCODES = 1 << 3, /* RFC 2034 */
+	SMTP_SERVER_CHUNKING = 1 << 4,            /* RFC 3030 */
+	SMTP_SERVER_BINARYMIME = 1 << 5,          /* RFC 3030; only with CHUNKING */
+	SMTP_SERVER_SMTPUTF8 = 1 << 6,            /* RFC 6531: handlers take addresses in UTF-8 */
+	SMTP_SERVER_DSN = 1 << 7,                 /* RFC 3461: handlers keep RET, ENVID, NOTIFY, ORCPT */
+	SMTP_SERVER_REQUIRETLS = 1 << 8,          /* RFC 8689: mail goes on by verified TLS; only under TLS */
+	SMTP_SERVER_LIMITS = 1 << 9,              /* RFC 9422 */
+	SMTP_SERVER_VRFY = 1 << 10,               /* off: 502 */
+	SMTP_SERVER_EXPN = 1 << 11,               /* needs a handler with `expn`; else 502 */
+	SMTP_SERVER_HELP = 1 << 12,               /* off: 502 */
+	SMTP_SERVER_EXTENSIONS_DEFAULT = SMTP_SERVER_PIPELINING | SMTP_SERVER_SIZE |
+					 SMTP_SERVER_8BITMIME | SMTP_SERVER_ENHANCEDSTATUSCODES |
+					 SMTP_SERVER_VRFY | SMTP_SERVER_EXPN | SMTP_SERVER_HELP
 };
 
 /** What to do with a bare CR or LF in content. */
@@ -112,12 +125,40 @@ enum smtp_disconnect_reason {
 /** A short name such as "quit" or "timeout", static. */
 SMTP_API const char *smtp_disconnect_reason_str(enum smtp_disconnect_reason reason);
 
+/** A parameter of MAIL or RCPT that a custom extension brings. */
+struct smtp_custom_param {
+	const char *keyword;    /* as the extension spells it */
+	struct smtp_span value; /* as sent; p is NULL when there was no "=" */
+};
+
 /** MAIL FROM. Everything is borrowed until the phase function returns. */
 struct smtp_mail_request {
 	const struct smtp_path *reverse_path;
-	uint64_t size_bytes;  /* SIZE parameter; 0: not given */
-	bool body_8bitmime;   /* BODY=8BITMIME */
-	struct smtp_span auth; /* AUTH= parameter, decoded; p is NULL if there was none */
+	uint64_t size_bytes;         /* SIZE; 0: not given */
+	enum smtp_body_kind body;    /* BODY */
+	bool smtputf8;               /* the addresses and the header may be UTF-8 (RFC 6531) */
+	bool requiretls;             /* RFC 8689 */
+	enum smtp_dsn_return ret;    /* RET */
+	struct smtp_span envid;      /* ENVID, decoded, printable ASCII; p is NULL if there was none */
+	struct smtp_span auth;       /* AUTH, decoded, a mailbox or "<>"; p is NULL if there was none */
+	const struct smtp_custom_param *params;
+	size_t param_count;
+};
+
+/** RCPT TO. Everything is borrowed until the phase function returns. */
+struct smtp_rcpt_request {
+	const struct smtp_path *forward_path;
+	unsigned notify;                /* set of enum smtp_dsn_notify; 0: none was given */
+	struct smtp_span orcpt_type;    /* ORCPT, such as "rfc822"; p is NULL if there was none */
+	struct smtp_span orcpt_address; /* decoded: printable ASCII, UTF-8 with the type "utf-8" */
+	const struct smtp_custom_param *params;
+	size_t param_count;
+};
+
+/** VRFY or EXPN. Borrowed until the phase function returns. */
+struct smtp_vrfy_request {
+	struct smtp_span text; /* a user name, a mailbox, or a list, as sent */
+	bool smtputf8;         /* the answer may hold UTF-8 (RFC 6531, 3.7.4.2) */
 };
 
 /** A login with a password (PLAIN, LOGIN). Borrowed until return and wiped then: a handler that says
@@ -130,8 +171,8 @@ struct smtp_auth_request {
 };
 
 /** Functions of the application, one for each phase; NULL members take the default: accept, but
- *  `rcpt` refuses with 550 5.7.1 (an empty program is no open relay), `auth` is then not offered,
- *  `vrfy` answers 252, `help` a list of commands. Several handlers run in order; the first refusal
+ *  `rcpt` refuses with 550 5.7.1 (an empty program is no open relay), `auth` and `expn` are then not
+ *  offered, `vrfy` answers 252, `help` a list of commands. Several handlers run in order; the first refusal
  *  ends the phase. A phase function may call smtp_server_session_reply(), _close() and the getters on
  *  its session; it must not call feed(), tick(), sent() or free(). */
 struct smtp_server_session_handler {
@@ -146,7 +187,7 @@ struct smtp_server_session_handler {
 				  void *user);
 	enum smtp_verdict (*mail)(struct smtp_server_session *, const struct smtp_mail_request *,
 				  void *user);
-	enum smtp_verdict (*rcpt)(struct smtp_server_session *, const struct smtp_path *forward_path,
+	enum smtp_verdict (*rcpt)(struct smtp_server_session *, const struct smtp_rcpt_request *,
 				  void *user);
 	/** DATA, before 354. */
 	enum smtp_verdict (*data)(struct smtp_server_session *, void *user);
@@ -155,7 +196,10 @@ struct smtp_server_session_handler {
 	enum smtp_verdict (*content)(struct smtp_server_session *, struct smtp_span octets, void *user);
 	/** The end of data. 250 is sent for ACCEPT: only say so when the message is on stable storage. */
 	enum smtp_verdict (*end)(struct smtp_server_session *, void *user);
-	enum smtp_verdict (*vrfy)(struct smtp_server_session *, struct smtp_span text, void *user);
+	enum smtp_verdict (*vrfy)(struct smtp_server_session *, const struct smtp_vrfy_request *,
+				  void *user);
+	enum smtp_verdict (*expn)(struct smtp_server_session *, const struct smtp_vrfy_request *,
+				  void *user);
 	enum smtp_verdict (*help)(struct smtp_server_session *, struct smtp_span topic, void *user);
 	/** The transaction is over without having been accepted, or another begins anew: forget it. Called
 	 *  whenever `mail` had accepted and `end` did not; also before disconnect. No verdict. */

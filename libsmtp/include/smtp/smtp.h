@@ -9,6 +9,7 @@
 #include <smtp/client.h>
 #include <smtp/client_session.h>
 #include <smtp/dkim.h>
+#include <smtp/envelope.h>
 #include <smtp/maildir.h>
 #include <smtp/reply.h>
 #include <smtp/server.h>
