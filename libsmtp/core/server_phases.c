@@ -137,13 +137,13 @@ static void ask_one(struct smtp_server_session *s)
 	struct server_phase_run *run = &s->run;
 	enum smtp_verdict verdict;
 
-	run->asked = true;
 	run->answered = false;
 	run->calling = true;
 	s->current = run->next;
 	verdict = phases[run->phase].ask(s, &s->handlers[run->next]);
 	run->calling = false;
-	if (run->answered || verdict == SMTP_ACCEPT)
+	run->asked = run->asked || run->answered || verdict != SMTP_NEXT;
+	if (run->answered || verdict == SMTP_ACCEPT || verdict == SMTP_NEXT)
 		return;
 	if (verdict == SMTP_PENDING) {
 		run->waiting = true;

@@ -508,6 +508,11 @@ const char *smtp_server_session_account(const struct smtp_server_session *s)
 	return s->account;
 }
 
+uint64_t smtp_server_session_now_ms(const struct smtp_server_session *s)
+{
+	return s->now_ms;
+}
+
 bool smtp_server_session_in_transaction(const struct smtp_server_session *s)
 {
 	return s->state == SERVER_MAIL || s->state == SERVER_RCPT || s->state == SERVER_CONTENT;

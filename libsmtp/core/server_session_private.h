@@ -23,7 +23,8 @@ enum {
 	SERVER_REPLY_LINES_MAX = 100,   /* likewise */
 	SERVER_CONTENT_RUN_MAX = 65536, /* octets of content handed to a handler at once */
 	SERVER_LINGER_MS = 30000,       /* for the peer to read the last reply */
-	SERVER_TLS_DESCRIPTION_MAX = 80
+	SERVER_TLS_DESCRIPTION_MAX = 80,
+	SERVER_FIELDS_MAX = 65536
 };
 
 enum server_state {
@@ -76,7 +77,7 @@ struct server_phase_run {
 	bool calling;  /* its function is on the stack */
 	bool waiting;  /* it said PENDING */
 	bool answered; /* it gave its answer with smtp_server_session_reply() */
-	bool asked;    /* some handler has a function for this phase */
+	bool asked;    /* some handler of this phase said more than NEXT */
 	bool refused;
 	struct server_held_reply reply;
 };
@@ -97,6 +98,7 @@ struct server_transaction {
 	uint32_t entered; /* set of handlers that accepted MAIL: they are owed `reset` */
 	uint32_t recipients;
 	bool recipient_refused;
+	struct smtp_buf fields; /* to be put above the content; server_fields.c */
 };
 
 /* All that ends with the end of data; server_content_release() resets it whole. */

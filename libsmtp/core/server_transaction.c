@@ -15,7 +15,8 @@ void server_transaction_forget(struct smtp_server_session *s)
 {
 	uint32_t entered = s->txn.entered;
 
-	s->txn = (struct server_transaction){ 0, 0, false };
+	smtp_buf_release(&s->txn.fields);
+	s->txn = (struct server_transaction){ .entered = 0 };
 	if (entered)
 		server_hooks_reset(s, entered);
 }

@@ -106,7 +106,9 @@ SMTP_API void smtp_server_session_options_init(struct smtp_server_session_option
 enum smtp_verdict {
 	SMTP_ACCEPT,  /* go on; the usual positive reply unless smtp_server_session_reply() gave one */
 	SMTP_REPLIED, /* smtp_server_session_reply() was called: a 4yz or 5yz refuses, a 2yz accepts */
-	SMTP_PENDING  /* smtp_server_session_reply() will be called later */
+	SMTP_PENDING, /* smtp_server_session_reply() will be called later */
+	SMTP_NEXT     /* no objection, and no opinion: as ACCEPT, but a recipient that nobody accepts, and
+		       * of whom some handler says NEXT at most, is refused as if there were no handler */
 };
 
 /** Why a session ended. */
@@ -282,6 +284,16 @@ SMTP_API bool smtp_server_session_in_transaction(const struct smtp_server_sessio
 SMTP_API size_t smtp_server_session_recipient_count(const struct smtp_server_session *);
 /** Octets of content so far, as `SIZE` counts them. */
 SMTP_API uint64_t smtp_server_session_content_bytes(const struct smtp_server_session *);
+/** The time of the last call that told one. */
+SMTP_API uint64_t smtp_server_session_now_ms(const struct smtp_server_session *);
+/** Adds a header field to the message on its way: "Name: body" CRLF, folded or not, in 65536 octets for
+ *  all together. Newer fields stand on top of older ones. From the mail phase to the end of the
+ *  transaction; whoever stores or forwards the content puts smtp_server_session_fields() above it.
+ *  SMTP_ESTATE, SMTP_ESYNTAX, SMTP_ETOOLONG, SMTP_ENOMEM. */
+SMTP_API SMTP_MUST_USE int smtp_server_session_add_field(struct smtp_server_session *,
+							 struct smtp_span field);
+/** What was added, n == 0 if nothing; valid until more is added or the transaction ends. */
+SMTP_API struct smtp_span smtp_server_session_fields(const struct smtp_server_session *);
 /** A pointer of the driver (the connection); NULL at first. Never freed here. */
 SMTP_API void smtp_server_session_set_driver(struct smtp_server_session *, void *driver);
 SMTP_API void *smtp_server_session_driver(const struct smtp_server_session *);
