@@ -37,6 +37,23 @@ void log_setup(enum config_log_format format, enum config_log_level level, const
 	atomic_store(&setup.process, process);
 }
 
+void log_settings_format(char *out, size_t cap, enum config_log_format format,
+			 enum config_log_level level)
+{
+	(void)snprintf(out, cap, "log %u %u\n", (unsigned)format, (unsigned)level);
+}
+
+void log_settings_take(const char *text)
+{
+	const char *line = strstr(text, "log ");
+	unsigned format, level;
+
+	if (!line || sscanf(line, "log %u %u", &format, &level) != 2)
+		return;
+	atomic_store(&setup.format, (enum config_log_format)format);
+	atomic_store(&setup.level, (enum config_log_level)level);
+}
+
 static size_t room(const struct line *ln, size_t reserve)
 {
 	size_t used = ln->n + reserve;

@@ -10,6 +10,13 @@
 /** Before threads start, and after each fork. */
 void log_setup(enum config_log_format format, enum config_log_level level, const char *process);
 
+enum { LOG_WORD_MAX = 64 };
+/** The settings as a line of text, for a process that runs already. */
+void log_settings_format(char *out, size_t cap, enum config_log_format format,
+			 enum config_log_level level);
+/** Takes over the settings if such a line is in `text`. */
+void log_settings_take(const char *text);
+
 enum log_field_kind { LOG_TEXT, LOG_NUMBER };
 struct log_field {
 	const char *name;

@@ -214,6 +214,16 @@ static void log_config_errors(const struct config_errors *errors)
 			  LOG_STR("reason", errors->lines[i]));
 }
 
+/** All that the keeper uses of the settings that may change while it runs: it has no need to read the
+ *  file again. */
+static void tell_log_settings(const struct supervisor *s)
+{
+	char word[LOG_WORD_MAX];
+
+	log_settings_format(word, sizeof word, s->config->log_format, s->config->log_level);
+	child_tell(&s->children[KEEPER], word);
+}
+
 static void reload(struct supervisor *s)
 {
 	struct config_errors errors = { .count = 0 };
@@ -237,6 +247,7 @@ static void reload(struct supervisor *s)
 	s->config = config;
 	log_setup(config->log_format, config->log_level, "smtpd");
 	child_tell(&s->children[MAIL], "reload\n");
+	tell_log_settings(s);
 }
 
 static void signalled(struct supervisor *s)

@@ -169,6 +169,7 @@ static void supervisor_readable(void *user, unsigned events)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	text[n > 0 ? n : 0] = '\0';
+	log_settings_take(text);
 	if (n <= 0 || strstr(text, "stop\n") != NULL)
 		smtp_loop_stop(k->loop);
 }

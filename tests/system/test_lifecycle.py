@@ -5,6 +5,7 @@ import os
 import pwd
 import shutil
 import signal
+import sqlite3
 import socket
 import struct
 import subprocess
@@ -108,6 +109,22 @@ def test_reload_with_a_certificate_in_another_file():
         d.wait_log("event=cert.reload", "result=done")
         d.certificate = certificate
         d.submission("alice").quit()  # checked against the other certificate
+
+
+def test_reload_reaches_the_log_of_every_process():
+    with Daemon() as d:
+        d.write_config(level="info, format: json")
+        assert d.ctl("reload").returncode == 0
+        d.wait_log('"event":"config.reload"', '"result":"done"')
+        # What the keeper can't answer is logged by it, the refusal by the mail process.
+        with sqlite3.connect(os.path.join(d.dir, "data", "accounts.db")) as store:
+            store.execute("DROP TABLE alias")
+        with d.mx() as s:
+            s.ehlo()
+            assert s.mail("a@remote.test")[0] == 250
+            assert s.rcpt("who@example.test")[0] == 451
+        line = d.wait_log('"event":"accounts.fail"')
+        assert line.startswith("{"), line
 
 
 def test_bad_reload_keeps_the_old_one():
