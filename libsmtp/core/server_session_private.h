@@ -234,8 +234,8 @@ void server_hooks_disconnect(struct smtp_server_session *s, enum smtp_disconnect
 typedef void server_proceed(struct smtp_server_session *s, bool accepted,
 			    const struct smtp_reply *given);
 server_proceed server_connect_proceed, server_helo_proceed, server_vrfy_proceed,
-	server_expn_proceed, server_help_proceed, server_auth_proceed, server_mail_proceed, server_rcpt_proceed,
-	server_data_proceed, server_content_proceed, server_end_proceed;
+	server_expn_proceed, server_help_proceed, server_auth_proceed, server_mail_proceed,
+	server_rcpt_proceed, server_data_proceed, server_content_proceed, server_end_proceed;
 
 /* --- commands ------------------------------------------------------------------------------- */
 
