@@ -183,6 +183,7 @@ void smtp_server_session_free(struct smtp_server_session *s)
 	free(s->helo_name);
 	free(s->account);
 	free(s->tls_description);
+	free(s->peer_name);
 	free(s->handlers);
 	smtp_line_release(&s->line);
 	smtp_buf_release(&s->out);

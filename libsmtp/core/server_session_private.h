@@ -3,6 +3,7 @@
  * what. server_session.c: life, input, output, time. server_phases.c: the chain of handlers.
  * server_reply.c: replies going out. server_commands.c, server_ehlo.c, server_transaction.c,
  * server_content.c, server_auth.c: the commands, each check -> decide (a phase) -> proceed.
+ * server_peer.c: who is at the other end.
  */
 #ifndef SMTP_CORE_SERVER_SESSION_PRIVATE_H
 #define SMTP_CORE_SERVER_SESSION_PRIVATE_H
@@ -124,6 +125,12 @@ struct server_auth {
 	char *account;            /* canonical form, from the handler */
 };
 
+/* The two ends of the connection; an address of "" is none. */
+struct server_end {
+	char address[SMTP_ADDRESS_TEXT_MAX];
+	uint16_t port;
+};
+
 struct server_closing {
 	bool wanted;
 	enum smtp_disconnect_reason reason;
@@ -138,6 +145,9 @@ struct smtp_server_session {
 	char *helo_name;
 	char *account;
 	char *tls_description;
+	struct server_end peer;
+	struct server_end local;
+	char *peer_name; /* NULL: not known */
 	void *driver;
 	bool extended;  /* EHLO, not HELO */
 	bool tls;

@@ -344,6 +344,7 @@ static int make_session(struct server_conn *c, const char *tls)
 		return err;
 	(void)atomic_fetch_add_explicit(&c->loop->server->sessions, 1, memory_order_relaxed);
 	smtp_server_session_set_driver(c->session, c);
+	err = smtp_server_session_set_peer(c->session, c->peer_address, c->peer_port);
 	for (size_t i = 0; i < server->use_count && !err; i++)
 		err = smtp_server_session_use(c->session, server->uses[i].handler,
 					      server->uses[i].user);
@@ -527,20 +528,6 @@ const char *smtp_server_session_trace_id(const struct smtp_server_session *sessi
 	const struct server_conn *c = conn_of(session);
 
 	return c ? c->trace_id : "";
-}
-
-const char *smtp_server_session_peer_address(const struct smtp_server_session *session)
-{
-	const struct server_conn *c = conn_of(session);
-
-	return c ? c->peer_address : "";
-}
-
-uint16_t smtp_server_session_peer_port(const struct smtp_server_session *session)
-{
-	const struct server_conn *c = conn_of(session);
-
-	return c ? c->peer_port : 0;
 }
 
 unsigned smtp_server_session_loop(const struct smtp_server_session *session)

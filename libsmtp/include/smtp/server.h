@@ -115,9 +115,6 @@ SMTP_API int smtp_server_answer(struct smtp_ticket ticket, const struct smtp_rep
 
 /** A short unique name of the session for logs, letters and digits. */
 SMTP_API const char *smtp_server_session_trace_id(const struct smtp_server_session *);
-/** "192.0.2.1", "2001:db8::1"; "" for a unix socket. */
-SMTP_API const char *smtp_server_session_peer_address(const struct smtp_server_session *);
-SMTP_API uint16_t smtp_server_session_peer_port(const struct smtp_server_session *);
 /** The index of the loop that runs it, from 0. */
 SMTP_API unsigned smtp_server_session_loop(const struct smtp_server_session *);
 

@@ -18,6 +18,7 @@
 #include <smtp/address.h>
 #include <smtp/base.h>
 #include <smtp/envelope.h>
+#include <smtp/network.h>
 #include <smtp/reply.h>
 
 #ifdef __cplusplus
@@ -225,6 +226,19 @@ smtp_server_session_new(struct smtp_server_session **out,
 SMTP_API SMTP_MUST_USE int smtp_server_session_use(struct smtp_server_session *,
 						   const struct smtp_server_session_handler *handler,
 						   void *user);
+/** Who is at the other end: "192.0.2.1" or "2001:db8::1", and the port; "" and 0: no IP address, as for
+ *  a unix socket. The driver says so before start(), else SMTP_ESTATE; XCLIENT may change it later.
+ *  SMTP_EINVAL for what is no address. */
+SMTP_API SMTP_MUST_USE int smtp_server_session_set_peer(struct smtp_server_session *,
+							const char *address, uint16_t port);
+/** The same about this end of the connection. */
+SMTP_API SMTP_MUST_USE int smtp_server_session_set_local(struct smtp_server_session *,
+							 const char *address, uint16_t port);
+/** The host name of the peer, such as the one found by reverse DNS, in the connect phase or before.
+ *  Copied, made safe for a header; NULL or "": not known. Errors: SMTP_ETOOLONG (over 255 octets),
+ *  SMTP_ENOMEM. */
+SMTP_API SMTP_MUST_USE int smtp_server_session_set_peer_name(struct smtp_server_session *,
+							     const char *name);
 /** Runs the connect phase and prepares the greeting. Once. */
 SMTP_API SMTP_MUST_USE int smtp_server_session_start(struct smtp_server_session *, uint64_t now_ms);
 /** Offers received octets; *taken says how many were used. Fewer than n while a verdict is pending or
@@ -266,6 +280,14 @@ SMTP_API int smtp_server_session_reply(struct smtp_server_session *, const struc
 
 /* Getters: pointers are borrowed, valid until the next call that feeds the session. */
 
+/** "192.0.2.1", "2001:db8::1"; "" if it has none or nobody said. After PROXY or XCLIENT those of the
+ *  client that the peer speaks for. */
+SMTP_API const char *smtp_server_session_peer_address(const struct smtp_server_session *);
+SMTP_API uint16_t smtp_server_session_peer_port(const struct smtp_server_session *);
+/** As told to set_peer_name(), or by XCLIENT; "" if not known. */
+SMTP_API const char *smtp_server_session_peer_name(const struct smtp_server_session *);
+SMTP_API const char *smtp_server_session_local_address(const struct smtp_server_session *);
+SMTP_API uint16_t smtp_server_session_local_port(const struct smtp_server_session *);
 /** The name of HELO or EHLO; "" before it. */
 SMTP_API const char *smtp_server_session_helo_name(const struct smtp_server_session *);
 /** "SMTP", "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA" (RFC 3848). Static. */
