@@ -13,7 +13,7 @@ void smtp_server_session_options_init(struct smtp_server_session_options *option
 	*options = defaults;
 }
 
-static bool tail_is_zero(const void *p, size_t known, size_t size)
+bool server_tail_is_zero(const void *p, size_t known, size_t size)
 {
 	const uint8_t *octets = p;
 
@@ -29,7 +29,7 @@ int server_options_copy(struct smtp_server_session_options *out,
 	size_t least = offsetof(struct smtp_server_session_options, extensions);
 	size_t known = sizeof(*out);
 
-	if (!options || options->size < least || !tail_is_zero(options, known, options->size))
+	if (!options || options->size < least || !server_tail_is_zero(options, known, options->size))
 		return SMTP_EINVAL;
 	*out = defaults;
 	memcpy(out, options, options->size < known ? options->size : known);
@@ -37,12 +37,6 @@ int server_options_copy(struct smtp_server_session_options *out,
 	if (out->max_recipients < 100)
 		out->max_recipients = 100; /* RFC 5321, 4.5.3.1.8 */
 	return 0;
-}
-
-bool server_handler_is_valid(const struct smtp_server_session_handler *handler)
-{
-	return handler && handler->size >= sizeof(handler->size) &&
-	       tail_is_zero(handler, sizeof(*handler), handler->size);
 }
 
 bool server_handler_has(const struct smtp_server_session_handler *handler, size_t member)

@@ -115,7 +115,7 @@ bool server_any_handler_has(const struct smtp_server_session *s, size_t member)
 static void hold_args(struct smtp_server_session *s)
 {
 	struct server_phase_args *args = &s->args;
-	bool needed = s->run.phase == SERVER_PHASE_HELO ||
+	bool needed = s->run.phase == SERVER_PHASE_HELO || s->run.call == SERVER_CALL_DUE ||
 		      handler_has_from(s, s->run.next + 1, phases[s->run.phase].member);
 
 	if (!args->span.p || args->span.p == args->held.p)
@@ -132,16 +132,22 @@ static void hold_args(struct smtp_server_session *s)
 		args->span = smtp_buf_span(&args->held);
 }
 
-static void ask_one(struct smtp_server_session *s)
+static enum smtp_verdict call(struct smtp_server_session *s)
 {
 	struct server_phase_run *run = &s->run;
 	enum smtp_verdict verdict;
 
-	run->answered = false;
 	run->calling = true;
 	s->current = run->next;
 	verdict = phases[run->phase].ask(s, &s->handlers[run->next]);
 	run->calling = false;
+	return verdict;
+}
+
+static void take_verdict(struct smtp_server_session *s, enum smtp_verdict verdict)
+{
+	struct server_phase_run *run = &s->run;
+
 	run->asked = run->asked || run->answered || verdict != SMTP_NEXT;
 	if (run->answered || verdict == SMTP_ACCEPT || verdict == SMTP_NEXT)
 		return;
@@ -151,6 +157,20 @@ static void ask_one(struct smtp_server_session *s)
 	} else {
 		refuse(run, 451, "4.3.0", "internal error, try again later");
 	}
+}
+
+static void ask_one(struct smtp_server_session *s)
+{
+	struct server_phase_run *run = &s->run;
+
+	run->answered = false;
+	if (!s->handlers[run->next].blocking) {
+		take_verdict(s, call(s));
+		return;
+	}
+	run->call = SERVER_CALL_DUE;
+	run->waiting = true;
+	hold_args(s);
 }
 
 static void phase_end(struct smtp_server_session *s)
@@ -206,11 +226,28 @@ void server_phase_abandon(struct smtp_server_session *s)
 	s->args.span = smtp_span_make(NULL, 0);
 	s->run.phase = SERVER_PHASE_NONE;
 	s->run.waiting = false;
+	s->run.call = SERVER_CALL_NONE;
 }
 
 static bool is_verdict(const struct smtp_reply *reply)
 {
 	return reply->code / 100 == 2 || reply->code / 100 == 4 || reply->code / 100 == 5;
+}
+
+/* The handler that was waited for has answered. */
+static void phase_go_on(struct smtp_server_session *s)
+{
+	struct server_phase_run *run = &s->run;
+
+	run->waiting = false;
+	if (run->refused) {
+		phase_end(s);
+		return;
+	}
+	if (run->phase == SERVER_PHASE_MAIL)
+		s->txn.entered |= UINT32_C(1) << run->next;
+	run->next++;
+	phase_walk(s);
 }
 
 int server_phase_reply(struct smtp_server_session *s, const struct smtp_reply *reply)
@@ -226,18 +263,24 @@ int server_phase_reply(struct smtp_server_session *s, const struct smtp_reply *r
 		server_hold_reply(&run->reply, reply);
 		run->refused = reply->code >= 400;
 	}
-	if (run->calling)
-		return 0;
-	run->waiting = false;
-	if (run->refused) {
-		phase_end(s);
-		return 0;
-	}
-	if (run->phase == SERVER_PHASE_MAIL)
-		s->txn.entered |= UINT32_C(1) << run->next;
-	run->next++;
-	phase_walk(s);
+	if (!run->calling)
+		phase_go_on(s);
 	return 0;
+}
+
+void server_phase_call(struct smtp_server_session *s)
+{
+	s->run.verdict = call(s);
+	s->run.call = SERVER_CALL_MADE;
+}
+
+void server_phase_called(struct smtp_server_session *s)
+{
+	s->run.call = SERVER_CALL_NONE;
+	s->run.waiting = false;
+	take_verdict(s, s->run.verdict);
+	if (!s->run.waiting)
+		phase_go_on(s);
 }
 
 void server_phase_answer(struct smtp_server_session *s, bool accepted,

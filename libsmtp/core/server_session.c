@@ -7,6 +7,7 @@
 
 #include <smtp/address.h>
 
+#include "libsmtp/core/middleware.h"
 #include "libsmtp/core/server_session_private.h"
 
 /* --- life ----------------------------------------------------------------------------------- */
@@ -55,13 +56,14 @@ int smtp_server_session_new(struct smtp_server_session **out,
 			    const struct smtp_server_session_handler *handler, void *user)
 {
 	struct smtp_server_session *s = calloc(1, sizeof(*s));
+	struct smtp_middleware last = smtp_middleware_of(NULL, handler, user);
 	int err;
 
 	if (!s)
 		return SMTP_ENOMEM;
 	err = session_init(s, options);
 	if (!err && handler)
-		err = smtp_server_session_use(s, handler, user);
+		err = smtp_server_session_use(s, &last);
 	if (err) {
 		smtp_server_session_free(s);
 		return err;
@@ -71,11 +73,12 @@ int smtp_server_session_new(struct smtp_server_session **out,
 }
 
 int smtp_server_session_use(struct smtp_server_session *s,
-			    const struct smtp_server_session_handler *handler, void *user)
+			    const struct smtp_middleware *middleware)
 {
+	struct smtp_middleware m;
 	struct server_handler *grown;
 
-	if (!server_handler_is_valid(handler))
+	if (smtp_middleware_copy(&m, middleware) != 0)
 		return SMTP_EINVAL;
 	if (s->state != SERVER_NEW)
 		return SMTP_ESTATE;
@@ -85,7 +88,11 @@ int smtp_server_session_use(struct smtp_server_session *s,
 	if (!grown)
 		return SMTP_ENOMEM;
 	s->handlers = grown;
-	s->handlers[s->handler_count++] = (struct server_handler){ handler, user, NULL };
+	s->handlers[s->handler_count++] = (struct server_handler){
+		.functions = m.handler,
+		.user = m.user,
+		.blocking = m.blocking,
+	};
 	return 0;
 }
 
@@ -379,12 +386,31 @@ int smtp_server_session_reply(struct smtp_server_session *s, const struct smtp_r
 	bool calling = s->run.calling;
 	int err;
 
-	if (s->in_hook || (!calling && !s->run.waiting))
+	if (s->in_hook || (!calling && (!s->run.waiting || s->run.call != SERVER_CALL_NONE)))
 		return SMTP_ESTATE;
 	err = server_phase_reply(s, reply);
 	if (err || calling)
 		return err;
 	s->rearm = true;
+	settle(s);
+	return 0;
+}
+
+int smtp_server_session_call(struct smtp_server_session *s)
+{
+	if (s->run.call != SERVER_CALL_DUE || is_busy(s))
+		return SMTP_ESTATE;
+	server_phase_call(s);
+	return 0;
+}
+
+int smtp_server_session_called(struct smtp_server_session *s, uint64_t now_ms)
+{
+	if (s->run.call != SERVER_CALL_MADE || is_busy(s))
+		return SMTP_ESTATE;
+	server_phase_called(s);
+	s->rearm = true;
+	set_now(s, now_ms);
 	settle(s);
 	return 0;
 }
@@ -421,6 +447,8 @@ unsigned smtp_server_session_wants(const struct smtp_server_session *s)
 		return 0;
 	if (s->state == SERVER_CLOSED)
 		return write | SMTP_WANTS_CLOSE;
+	if (s->run.call == SERVER_CALL_DUE)
+		return write | SMTP_WANTS_CALL;
 	if (s->run.waiting)
 		return write | SMTP_WANTS_VERDICT;
 	if (s->state == SERVER_TLS)

@@ -69,14 +69,20 @@ struct server_handler {
 	const struct smtp_server_session_handler *functions;
 	void *user;
 	void *slot;
+	bool blocking; /* asked through call() only */
 };
+
+/* How far the function of a blocking handler is. */
+enum server_call { SERVER_CALL_NONE, SERVER_CALL_DUE, SERVER_CALL_MADE };
 
 /* One walk along the handlers. */
 struct server_phase_run {
 	enum server_phase phase;
 	size_t next;   /* the handler that is asked now or next */
 	bool calling;  /* its function is on the stack */
-	bool waiting;  /* it said PENDING */
+	bool waiting;  /* it said PENDING, or is to be called by the driver */
+	enum server_call call;
+	enum smtp_verdict verdict; /* of the call that was made */
 	bool answered; /* it gave its answer with smtp_server_session_reply() */
 	bool asked;    /* some handler of this phase said more than NEXT */
 	bool refused;
@@ -197,7 +203,8 @@ char *server_text_copy(struct smtp_span text);
 /** Fills *out from options of another version of the struct. SMTP_EINVAL. */
 SMTP_MUST_USE int server_options_copy(struct smtp_server_session_options *out,
 				      const struct smtp_server_session_options *options);
-bool server_handler_is_valid(const struct smtp_server_session_handler *handler);
+/** Are the octets of a struct beyond the size known here zero? */
+bool server_tail_is_zero(const void *p, size_t known, size_t size);
 /** Does the handler, maybe of an older version, have the function at this offset? */
 bool server_handler_has(const struct smtp_server_session_handler *handler, size_t member);
 
@@ -230,6 +237,10 @@ void server_phase_begin(struct smtp_server_session *s, enum server_phase phase);
 /** Takes the answer of the handler that is asked, or was, and goes on with the next. SMTP_EINVAL,
  *  SMTP_ESTATE (it had answered). */
 SMTP_MUST_USE int server_phase_reply(struct smtp_server_session *s, const struct smtp_reply *reply);
+/** Makes the call that is due. */
+void server_phase_call(struct smtp_server_session *s);
+/** Goes on with the verdict of the call that was made. */
+void server_phase_called(struct smtp_server_session *s);
 void server_phase_abandon(struct smtp_server_session *s);
 /** Answers by the verdict: the refusal (421 also ends the session), or the handler's reply if it
  *  gave one, or this. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
+#include "libsmtp/core/middleware.h"
 #include "libsmtp/net/server_internal.h"
 
 static const struct smtp_server_options defaults = SMTP_SERVER_OPTIONS_INIT;
@@ -39,7 +40,10 @@ static int copy_options(struct smtp_server_options *out, const struct smtp_serve
 		return SMTP_EINVAL;
 	memcpy(out, options, options->size);
 	out->size = sizeof *out;
-	return out->loops <= SERVER_LOOPS_MAX && out->max_connections > 0 ? 0 : SMTP_EINVAL;
+	return out->loops <= SERVER_LOOPS_MAX && out->max_connections > 0 && out->workers > 0 &&
+			       out->workers <= SERVER_WORKERS_MAX ?
+		       0 :
+		       SMTP_EINVAL;
 }
 
 static unsigned cores(void)
@@ -57,8 +61,7 @@ static void on_deadline(void *user)
 {
 	struct server_loop *loop = user;
 
-	while (loop->conns)
-		server_conn_abort(loop->conns);
+	server_loop_abort_all(loop);
 }
 
 static int loop_init(struct server_loop *loop, struct smtp_server *server, unsigned index)
@@ -78,14 +81,11 @@ static int loop_init(struct server_loop *loop, struct smtp_server *server, unsig
 static void loop_release(struct server_loop *loop)
 {
 	server_loop_close_sockets(loop);
-	while (loop->conns)
-		server_conn_abort(loop->conns);
-	free(loop->table);
-	loop->table = NULL;
-	loop->table_size = 0;
+	server_loop_abort_all(loop);
 	smtp_timer_free(loop->deadline);
 	loop->freed = true;
-	smtp_loop_free(loop->loop);
+	smtp_loop_free(loop->loop); /* what a worker has just given back ends here */
+	free(loop->table);
 }
 
 static int loops_new(struct smtp_server *server)
@@ -136,24 +136,31 @@ void smtp_server_free(struct smtp_server *server)
 {
 	if (!server)
 		return;
+	smtp_workers_free(server->workers);
 	for (unsigned i = 0; i < server->loop_count; i++)
 		loop_release(&server->loops[i]);
 	free(server->loops);
 	server_listeners_free(server);
 	server_limits_free(server->limits);
+	for (size_t i = 0; i < server->use_count; i++)
+		if (server->uses[i].release)
+			server->uses[i].release(server->uses[i].user);
 	free(server);
 }
 
-int smtp_server_use(struct smtp_server *server, const struct smtp_server_session_handler *handler,
-		    void *user)
+int smtp_server_use(struct smtp_server *server, const struct smtp_middleware *middleware)
 {
-	if (!handler || handler->size == 0)
-		return server_fail(server, SMTP_EINVAL, "", "a handler without its size");
+	struct smtp_middleware copy;
+
+	if (smtp_middleware_copy(&copy, middleware) != 0)
+		return server_fail(server, SMTP_EINVAL, "",
+				   "a middleware without functions, or of another version");
 	if (atomic_load(&server->ran))
 		return server_fail(server, SMTP_ESTATE, "", "the server runs already");
 	if (server->use_count == SERVER_USES_MAX)
-		return server_fail(server, SMTP_ETOOLONG, "", "too many handlers");
-	server->uses[server->use_count++] = (struct server_use){ handler, user };
+		return server_fail(server, SMTP_ETOOLONG, "", "too many middlewares");
+	server->uses[server->use_count++] = copy;
+	server->blocks = server->blocks || copy.blocking;
 	return 0;
 }
 
@@ -197,11 +204,14 @@ static int start_threads(struct smtp_server *server)
 
 int smtp_server_run(struct smtp_server *server)
 {
-	int err;
+	int err = 0;
 
 	if (atomic_exchange(&server->ran, true))
 		return server_fail(server, SMTP_ESTATE, "", "the server can run once only");
-	err = start_threads(server);
+	if (server->blocks)
+		err = smtp_workers_new(&server->workers, server->options.workers);
+	if (!err)
+		err = start_threads(server);
 	if (err)
 		smtp_server_shutdown(server, 0);
 	run_loop(&server->loops[0]);

@@ -23,6 +23,8 @@ static void on_answer(struct smtp_loop_call *call)
 	struct answer *answer = (struct answer *)(void *)call;
 	struct server_conn *c = server_conn_find(answer->loop, answer->session);
 
+	if (c && server_conn_keeps(c, call))
+		return;
 	if (c)
 		server_conn_answer(c, answer->accepts ? NULL : &answer->reply);
 	free(answer);

@@ -3,44 +3,18 @@
  * Whatever happens ends in advance(), which writes what there is, then does what the session wants.
  * All of it runs in the loop's thread, without locks.
  */
-#include <arpa/inet.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-#include "libsmtp/net/server_internal.h"
+#include "libsmtp/net/server_conn_private.h"
 
 enum { LINGER_MS = 2000 }; /* for the peer to close too, after us */
 
-enum conn_state {
-	CONN_TLS_FIRST, /* the handshake before the greeting; no session yet */
-	CONN_SESSION,
-	CONN_STARTTLS,  /* the handshake within a session */
-	CONN_LINGERING  /* the session is over; the peer may still read */
-};
-
-struct server_conn {
-	struct server_loop *loop;
-	struct server_listener *listener;
-	struct server_settings *settings;
-	struct smtp_conn *conn;
-	struct smtp_server_session *session;
-	struct smtp_timer *timer;
-	struct server_conn *next; /* in the loop's list */
-	struct server_conn **prev;
-	struct server_conn *chain; /* in the loop's table */
-	uint64_t id;
-	struct server_peer_key peer;
-	enum conn_state state;
-	bool blocked;  /* the socket takes no more for now */
-	bool starved;  /* the session left octets with the conn */
-	bool closing;  /* it was told to end because the server stops */
-	uint16_t peer_port;
-	char peer_address[INET6_ADDRSTRLEN];
-	char trace_id[SERVER_TRACE_ID_BYTES + 1];
-};
-
 static void advance(struct server_conn *);
+static void go_on(struct server_conn *);
+
+static struct server_conn *conn_of_work(struct smtp_work *work)
+{
+	return (struct server_conn *)(void *)((char *)work - offsetof(struct server_conn, work));
+}
 
 /* --- the loop's connections ------------------------------------------------------------------- */
 
@@ -69,7 +43,7 @@ static bool grow_table(struct server_loop *loop)
 	return true;
 }
 
-static bool add_to_loop(struct server_conn *c)
+bool server_conn_add(struct server_conn *c)
 {
 	struct server_loop *loop = c->loop;
 	struct server_conn **bucket;
@@ -128,7 +102,7 @@ static void free_session(struct server_conn *c)
 	(void)atomic_fetch_sub_explicit(&c->loop->server->sessions, 1, memory_order_relaxed);
 }
 
-static void conn_free(struct server_conn *c)
+void server_conn_free(struct server_conn *c)
 {
 	struct server_loop *loop = c->loop;
 
@@ -146,10 +120,23 @@ static void abandon(struct server_conn *c, enum smtp_disconnect_reason reason)
 {
 	if (c->session)
 		smtp_server_session_close(c->session, reason, NULL);
-	conn_free(c);
+	server_conn_free(c);
 }
 
-static void set_timer(struct server_conn *c, uint32_t ms)
+/* As abandon(), but when a worker has the session it waits for that. */
+static void lose(struct server_conn *c, enum smtp_disconnect_reason reason)
+{
+	if (!c->working) {
+		abandon(c, reason);
+		return;
+	}
+	smtp_conn_free(c->conn);
+	c->conn = NULL;
+	c->lost = true;
+	c->lost_reason = reason;
+}
+
+void server_conn_set_timer(struct server_conn *c, uint32_t ms)
 {
 	smtp_timer_set(c->timer, smtp_loop_now_ms(c->loop->loop) + ms);
 }
@@ -159,7 +146,7 @@ static void linger(struct server_conn *c)
 {
 	free_session(c);
 	c->state = CONN_LINGERING;
-	set_timer(c, LINGER_MS);
+	server_conn_set_timer(c, LINGER_MS);
 	smtp_conn_shutdown(c->conn);
 }
 
@@ -169,10 +156,11 @@ static void linger(struct server_conn *c)
  * those of one batch leave together. False: the connection is lost. */
 static bool flush(struct server_conn *c)
 {
+	const unsigned thinks = SMTP_WANTS_VERDICT | SMTP_WANTS_CALL;
 	struct smtp_span out;
 	size_t n;
 
-	if (c->blocked || (smtp_server_session_wants(c->session) & SMTP_WANTS_VERDICT))
+	if (c->blocked || (smtp_server_session_wants(c->session) & thinks))
 		return true;
 	out = smtp_server_session_output(c->session);
 	if (out.n == 0)
@@ -197,9 +185,45 @@ static void give_time(struct server_conn *c)
 static void start_tls(struct server_conn *c)
 {
 	c->state = CONN_STARTTLS;
-	set_timer(c, c->loop->server->options.handshake_timeout_ms);
+	server_conn_set_timer(c, c->loop->server->options.handshake_timeout_ms);
 	if (smtp_conn_start_tls(c->conn, c->settings->tls, true, NULL) != 0)
 		abandon(c, SMTP_DISCONNECT_TLS);
+}
+
+static void start_work(struct server_conn *c)
+{
+	c->working = true;
+	smtp_timer_set(c->timer, UINT64_MAX);
+	smtp_workers_submit(c->loop->server->workers, &c->work);
+}
+
+void server_conn_work(struct smtp_work *work)
+{
+	struct server_conn *c = conn_of_work(work);
+	int err = smtp_server_session_call(c->session);
+
+	(void)err; /* it was due */
+}
+
+void server_conn_worked(struct smtp_work *work)
+{
+	struct server_conn *c = conn_of_work(work);
+
+	c->working = false;
+	while (c->kept_calls) {
+		struct smtp_loop_call *call = c->kept_calls;
+
+		c->kept_calls = call->next;
+		smtp_loop_post(c->loop->loop, call);
+	}
+	if (c->lost || smtp_server_session_called(c->session,
+						  smtp_loop_now_ms(c->loop->loop)) != 0) {
+		abandon(c, c->lost_reason);
+		return;
+	}
+	if (c->peer_closed)
+		smtp_server_session_peer_closed(c->session);
+	go_on(c);
 }
 
 static void stop_if_due(struct server_conn *c)
@@ -216,12 +240,18 @@ static void advance(struct server_conn *c)
 {
 	unsigned wants;
 
+	if (c->working)
+		return;
 	stop_if_due(c);
 	if (!flush(c)) {
 		abandon(c, SMTP_DISCONNECT_IO);
 		return;
 	}
 	wants = smtp_server_session_wants(c->session);
+	if (wants & SMTP_WANTS_CALL) {
+		start_work(c);
+		return;
+	}
 	if (wants & SMTP_WANTS_WRITE) {
 		/* The rest follows when the peer reads, or when the verdict is there. */
 	} else if (wants & SMTP_WANTS_CLOSE) {
@@ -238,6 +268,18 @@ static void advance(struct server_conn *c)
 	}
 }
 
+/* After a verdict: the octets that had to wait come first. */
+static void go_on(struct server_conn *c)
+{
+	if (c->starved && !c->blocked &&
+	    (smtp_server_session_wants(c->session) & SMTP_WANTS_READ)) {
+		c->starved = false;
+		smtp_conn_resume(c->conn); /* leads to advance() */
+		return;
+	}
+	advance(c);
+}
+
 /* --- events of the conn ----------------------------------------------------------------------- */
 
 static size_t on_received(void *user, const uint8_t *octets, size_t n)
@@ -246,7 +288,7 @@ static size_t on_received(void *user, const uint8_t *octets, size_t n)
 	size_t taken = 0;
 
 	/* A peer that sends and does not read: its replies go first. */
-	if (!c->blocked) {
+	if (!c->blocked && !c->working) {
 		uint64_t now_ms = smtp_loop_now_ms(c->loop->loop);
 		int err = smtp_server_session_feed(c->session, octets, n, now_ms, &taken);
 
@@ -266,14 +308,12 @@ static void on_drained(void *user)
 	advance(c);
 }
 
-static void begin_session(struct server_conn *c, const char *tls);
-
 static void on_tls_started(void *user, const char *description)
 {
 	struct server_conn *c = user;
 
 	if (c->state == CONN_TLS_FIRST) {
-		begin_session(c, description);
+		server_conn_begin(c, description);
 		return;
 	}
 	c->state = CONN_SESSION;
@@ -290,7 +330,11 @@ static void on_peer_closed(void *user)
 	struct server_conn *c = user;
 
 	if (c->state == CONN_LINGERING) {
-		conn_free(c);
+		server_conn_free(c);
+		return;
+	}
+	if (c->working) {
+		c->peer_closed = true;
 		return;
 	}
 	smtp_server_session_peer_closed(c->session);
@@ -303,10 +347,10 @@ static void on_failed(void *user, int error, const char *problem)
 
 	(void)error;
 	(void)problem;
-	abandon(c, c->state == CONN_STARTTLS ? SMTP_DISCONNECT_TLS : SMTP_DISCONNECT_IO);
+	lose(c, c->state == CONN_STARTTLS ? SMTP_DISCONNECT_TLS : SMTP_DISCONNECT_IO);
 }
 
-static const struct smtp_conn_events events = {
+const struct smtp_conn_events server_conn_events = {
 	.received = on_received,
 	.drained = on_drained,
 	.tls_started = on_tls_started,
@@ -314,14 +358,14 @@ static const struct smtp_conn_events events = {
 	.failed = on_failed,
 };
 
-static void on_timer(void *user)
+void server_conn_on_timer(void *user)
 {
 	struct server_conn *c = user;
 
 	switch (c->state) {
 	case CONN_TLS_FIRST:
 	case CONN_LINGERING:
-		conn_free(c);
+		server_conn_free(c);
 		break;
 	case CONN_STARTTLS:
 		abandon(c, SMTP_DISCONNECT_TLS);
@@ -346,16 +390,15 @@ static int make_session(struct server_conn *c, const char *tls)
 	smtp_server_session_set_driver(c->session, c);
 	err = smtp_server_session_set_peer(c->session, c->peer_address, c->peer_port);
 	for (size_t i = 0; i < server->use_count && !err; i++)
-		err = smtp_server_session_use(c->session, server->uses[i].handler,
-					      server->uses[i].user);
-	if (!err && c->listener->handler)
-		err = smtp_server_session_use(c->session, c->listener->handler, c->listener->user);
+		err = smtp_server_session_use(c->session, &server->uses[i]);
+	if (!err && c->listener->last.handler)
+		err = smtp_server_session_use(c->session, &c->listener->last);
 	if (!err && tls)
 		err = smtp_server_session_tls_started(c->session, tls);
 	return err;
 }
 
-static void begin_session(struct server_conn *c, const char *tls)
+void server_conn_begin(struct server_conn *c, const char *tls)
 {
 	c->state = CONN_SESSION;
 	if (make_session(c, tls) != 0 ||
@@ -366,105 +409,6 @@ static void begin_session(struct server_conn *c, const char *tls)
 	advance(c);
 }
 
-/* Twelve of 32 signs: 60 bits. The multiplication goes through all of them without a repetition. */
-static void make_trace_id(struct server_conn *c)
-{
-	static const char signs[] = "0123456789abcdefghjkmnpqrstvwxyz";
-	const struct smtp_server *server = c->loop->server;
-	uint64_t number = c->id * server->loop_count + c->loop->index;
-
-	number = server->id_seed + number * UINT64_C(0x9e3779b97f4a7c15);
-	for (size_t i = 0; i < SERVER_TRACE_ID_BYTES; i++)
-		c->trace_id[i] = signs[number >> (5 * i) & 31];
-}
-
-static void note_peer(struct server_conn *c, const struct smtp_socket_address *peer)
-{
-	const struct in6_addr *v6 = &peer->u.in6.sin6_addr;
-
-	if (peer->u.any.sa_family == AF_INET) {
-		c->peer_port = ntohs(peer->u.in.sin_port);
-		(void)inet_ntop(AF_INET, &peer->u.in.sin_addr, c->peer_address,
-				sizeof c->peer_address);
-	} else if (peer->u.any.sa_family == AF_INET6) {
-		c->peer_port = ntohs(peer->u.in6.sin6_port);
-		if (IN6_IS_ADDR_V4MAPPED(v6))
-			(void)inet_ntop(AF_INET, v6->s6_addr + 12, c->peer_address,
-					sizeof c->peer_address);
-		else
-			(void)inet_ntop(AF_INET6, v6, c->peer_address, sizeof c->peer_address);
-	}
-}
-
-static struct server_conn *conn_new(struct server_socket *sock, int fd,
-				    const struct smtp_socket_address *peer,
-				    struct server_peer_key key)
-{
-	struct server_conn *c = calloc(1, sizeof *c);
-
-	if (!c)
-		return NULL;
-	c->loop = sock->loop;
-	c->listener = sock->listener;
-	c->peer = key;
-	c->id = ++c->loop->last_id;
-	if (smtp_timer_new(&c->timer, c->loop->loop, on_timer, c) != 0 ||
-	    smtp_conn_new(&c->conn, c->loop->loop, fd, &events, c) != 0 || !add_to_loop(c)) {
-		smtp_timer_free(c->timer);
-		if (c->conn)
-			smtp_conn_free(c->conn);
-		else
-			(void)close(fd);
-		free(c);
-		return NULL;
-	}
-	c->settings = server_listener_settings(c->listener);
-	note_peer(c, peer);
-	make_trace_id(c);
-	return c;
-}
-
-/* The line goes into an empty socket buffer, so it needs no waiting. Before TLS nothing can be said. */
-static void refuse(struct server_listener *listener, int fd, enum server_admission why)
-{
-	struct smtp_reply reply = why == SERVER_FULL ?
-		smtp_reply_of(421, "4.3.2", "too many connections, try again later") :
-		smtp_reply_of(421, "4.7.0", "too many connections from your network");
-	char line[SMTP_REPLY_LINE_MAX];
-	size_t n = smtp_reply_format(&reply, true, line, sizeof line);
-
-	if (!listener->implicit_tls && send(fd, line, n, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
-		(void)shutdown(fd, SHUT_WR);
-	(void)close(fd);
-}
-
-void server_conn_accepted(void *user, int fd, const struct smtp_socket_address *peer)
-{
-	struct server_socket *sock = user;
-	struct smtp_server *server = sock->loop->server;
-	struct server_peer_key key = server_peer_key_of(peer);
-	enum server_admission admission = server_limits_enter(server->limits, key);
-	struct server_conn *c;
-
-	if (admission != SERVER_ADMITTED) {
-		refuse(sock->listener, fd, admission);
-		return;
-	}
-	c = conn_new(sock, fd, peer, key);
-	if (!c) {
-		server_limits_leave(server->limits, key);
-		return;
-	}
-	if (!c->listener->implicit_tls) {
-		begin_session(c, NULL);
-		return;
-	}
-	c->state = CONN_TLS_FIRST;
-	set_timer(c, server->options.handshake_timeout_ms);
-	if (smtp_conn_start_tls(c->conn, c->settings->tls, true, NULL) != 0)
-		conn_free(c);
-}
-
 /* --- from other files ------------------------------------------------------------------------- */
 
 void server_conn_answer(struct server_conn *c, const struct smtp_reply *reply)
@@ -472,20 +416,23 @@ void server_conn_answer(struct server_conn *c, const struct smtp_reply *reply)
 	if (c->state != CONN_SESSION || smtp_server_session_reply(c->session, reply) != 0)
 		return;
 	give_time(c);
-	if (c->starved && !c->blocked &&
-	    (smtp_server_session_wants(c->session) & SMTP_WANTS_READ)) {
-		c->starved = false;
-		smtp_conn_resume(c->conn); /* leads to advance() */
-		return;
-	}
-	advance(c);
+	go_on(c);
+}
+
+bool server_conn_keeps(struct server_conn *c, struct smtp_loop_call *call)
+{
+	if (!c->working)
+		return false;
+	call->next = c->kept_calls;
+	c->kept_calls = call;
+	return true;
 }
 
 void server_conn_stop(struct server_conn *c)
 {
 	switch (c->state) {
 	case CONN_TLS_FIRST:
-		conn_free(c);
+		server_conn_free(c);
 		break;
 	case CONN_STARTTLS:
 		abandon(c, SMTP_DISCONNECT_SHUTDOWN);
@@ -504,8 +451,10 @@ void server_conn_abort(struct server_conn *c)
 	struct smtp_span out;
 	size_t n;
 
-	if (c->state != CONN_SESSION) {
-		abandon(c, SMTP_DISCONNECT_SHUTDOWN);
+	if (c->lost)
+		return; /* it ends when the worker is done */
+	if (c->state != CONN_SESSION || c->working) {
+		lose(c, SMTP_DISCONNECT_SHUTDOWN);
 		return;
 	}
 	smtp_server_session_close(c->session, SMTP_DISCONNECT_SHUTDOWN, &reply);
@@ -513,39 +462,5 @@ void server_conn_abort(struct server_conn *c)
 	/* What the socket does not take now is lost. */
 	if (!c->blocked && out.n > 0 && smtp_conn_write(c->conn, out.p, out.n, &n) == 0)
 		smtp_server_session_sent(c->session, n);
-	conn_free(c);
-}
-
-/* --- about a session -------------------------------------------------------------------------- */
-
-static const struct server_conn *conn_of(const struct smtp_server_session *session)
-{
-	return smtp_server_session_driver(session);
-}
-
-const char *smtp_server_session_trace_id(const struct smtp_server_session *session)
-{
-	const struct server_conn *c = conn_of(session);
-
-	return c ? c->trace_id : "";
-}
-
-unsigned smtp_server_session_loop(const struct smtp_server_session *session)
-{
-	const struct server_conn *c = conn_of(session);
-
-	return c ? c->loop->index : 0;
-}
-
-struct smtp_ticket smtp_server_ticket(struct smtp_server_session *session)
-{
-	const struct server_conn *c = conn_of(session);
-	struct smtp_ticket ticket = { 0 };
-
-	if (c) {
-		ticket.server = c->loop->server;
-		ticket.session = c->id;
-		ticket.loop = c->loop->index;
-	}
-	return ticket;
+	server_conn_free(c);
 }

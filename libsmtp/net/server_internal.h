@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /* server_internal.h - what the files of the server share. server.c: set-up and running.
- * server_listen.c: listeners and their settings. server_conn.c: one connection and its session.
- * server_answer.c: verdicts from other threads. server_limits.c: counts. server_shutdown.c: the end.
+ * server_listen.c: listeners and their settings. server_accept.c, server_conn.c, server_about.c: one
+ * connection and its session. server_answer.c: verdicts from other threads. server_limits.c: counts.
+ * server_shutdown.c: the end.
  */
 #ifndef SMTP_NET_SERVER_INTERNAL_H
 #define SMTP_NET_SERVER_INTERNAL_H
 
 #include <netinet/in.h>
 #include <pthread.h>
+#include <smtp/middleware.h>
 #include <smtp/server.h>
 #include <stdatomic.h>
 #include "libsmtp/net/conn.h"
@@ -15,9 +17,11 @@
 #include "libsmtp/net/loop.h"
 #include "libsmtp/net/server_private.h"
 #include "libsmtp/net/tls.h"
+#include "libsmtp/net/workers.h"
 
 enum {
 	SERVER_LOOPS_MAX = 64,
+	SERVER_WORKERS_MAX = 64,
 	SERVER_USES_MAX = 15, /* a session has 16 handlers; one is the listener's */
 	SERVER_PROBLEM_MAX = 512,
 	SERVER_TRACE_ID_BYTES = 12
@@ -61,8 +65,7 @@ struct server_listener {
 	char *key_file;
 	char *key_passphrase;
 	bool implicit_tls;
-	const struct smtp_server_session_handler *handler;
-	void *user;
+	struct smtp_middleware last; /* the application's own; handler NULL: none */
 };
 
 /** The settings of now; given back with server_settings_unref(). Any thread. */
@@ -103,18 +106,15 @@ struct server_loop {
 	int result; /* of smtp_loop_run(), read after the thread has ended */
 };
 
-struct server_use {
-	const struct smtp_server_session_handler *handler;
-	void *user;
-};
-
 struct smtp_server {
 	struct smtp_server_options options;
 	unsigned loop_count;
 	struct server_loop *loops;
 	struct server_listener *listeners; /* in the order of listen(); set before run() */
-	struct server_use uses[SERVER_USES_MAX];
+	struct smtp_middleware uses[SERVER_USES_MAX];
 	size_t use_count;
+	bool blocks;                  /* some middleware is blocking */
+	struct smtp_workers *workers; /* for that; NULL: not running, or there is none */
 	struct server_limits *limits;
 	atomic_uint sessions;
 	atomic_uint_least32_t stop_after_ms;
@@ -126,13 +126,15 @@ struct smtp_server {
 /** Notes a line for smtp_server_problem(); returns `error`. */
 int server_fail(struct smtp_server *, int error, const char *where, const char *what);
 
-/* --- server_conn.c ---------------------------------------------------------------------------- */
+/* --- server_accept.c, server_conn.c ----------------------------------------------------------- */
 
 /** For smtp_listener_new(); `user` is the struct server_socket. */
 void server_conn_accepted(void *user, int fd, const struct smtp_socket_address *peer);
 struct server_conn *server_conn_find(struct server_loop *, uint64_t id);
 /** Gives the verdict a session waits for, and goes on with it. */
 void server_conn_answer(struct server_conn *, const struct smtp_reply *reply);
+/** True: a worker has the session; the call is posted again when it is done. */
+bool server_conn_keeps(struct server_conn *, struct smtp_loop_call *call);
 /** The loop is stopping: ends the session, or lets it end its transaction. */
 void server_conn_stop(struct server_conn *);
 /** Ends it now, whatever it is at. */
@@ -144,6 +146,8 @@ struct server_conn *server_conn_next(const struct server_conn *);
 /** The call of a shutdown, in the loop's thread. */
 void server_loop_on_stop(struct smtp_loop_call *);
 void server_loop_close_sockets(struct server_loop *);
+/** Ends all connections now; one that a worker has ends when that is done. */
+void server_loop_abort_all(struct server_loop *);
 /** The loop ends when it is stopping and has no connection any more. */
 void server_loop_check_end(struct server_loop *);
 

@@ -270,8 +270,8 @@ static int listener_new(struct server_listener **out, struct smtp_server *server
 	}
 	listener->server = server;
 	listener->implicit_tls = options->implicit_tls;
-	listener->handler = options->handler;
-	listener->user = options->user;
+	listener->last = smtp_middleware_of(NULL, options->handler, options->user);
+	listener->last.blocking = options->blocking;
 	if (!copy_text(&listener->certificate_file, options->certificate_file) ||
 	    !copy_text(&listener->key_file, options->key_file) ||
 	    !copy_text(&listener->key_passphrase, options->key_passphrase)) {
@@ -445,6 +445,7 @@ int smtp_server_listen(struct smtp_server *server, const struct smtp_listener_op
 		listener_free(listener);
 		return err;
 	}
+	server->blocks = server->blocks || options->blocking;
 	while (*last)
 		last = &(*last)->next;
 	*last = listener;

@@ -26,6 +26,16 @@ static void stop_all(struct server_loop *loop)
 	}
 }
 
+void server_loop_abort_all(struct server_loop *loop)
+{
+	struct server_conn *next;
+
+	for (struct server_conn *c = loop->conns; c; c = next) {
+		next = server_conn_next(c);
+		server_conn_abort(c);
+	}
+}
+
 void server_loop_check_end(struct server_loop *loop)
 {
 	if (loop->stopping && loop->conn_count == 0)

@@ -5,6 +5,7 @@
 #ifndef TESTS_UNIT_SERVER_PROBE_H
 #define TESTS_UNIT_SERVER_PROBE_H
 
+#include <smtp/middleware.h>
 #include <smtp/server_session.h>
 
 #include <stdio.h>
@@ -162,6 +163,13 @@ static inline struct smtp_server_session_options options_of_tests(void)
 	return options;
 }
 
+static inline int use(struct smtp_server_session *s, struct probe *probe)
+{
+	struct smtp_middleware m = smtp_middleware_of("probe", &probe->functions, probe);
+
+	return smtp_server_session_use(s, &m);
+}
+
 static inline struct smtp_server_session *session_with(struct probe *a, struct probe *b)
 {
 	struct smtp_server_session_options options = options_of_tests();
@@ -170,7 +178,7 @@ static inline struct smtp_server_session *session_with(struct probe *a, struct p
 	events[0] = '\0';
 	ck_assert_int_eq(smtp_server_session_new(&s, &options, a ? &a->functions : NULL, a), 0);
 	if (b)
-		ck_assert_int_eq(smtp_server_session_use(s, &b->functions, b), 0);
+		ck_assert_int_eq(use(s, b), 0);
 	return s;
 }
 

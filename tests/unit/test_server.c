@@ -18,8 +18,9 @@
 #include <time.h>
 #include "libsmtp/net/server_private.h"
 #include "tests/unit/certificate.h"
+#include "tests/unit/server_client.h"
 
-enum { ANSWER_THREADS = 2, TICKETS_MAX = 4096, LINE_MAX_HERE = 2048, WAIT_S = 20 };
+enum { ANSWER_THREADS = 2, TICKETS_MAX = 4096 };
 
 /* --- the application -------------------------------------------------------------------------- */
 
@@ -283,25 +284,6 @@ static void tear_down(void)
 	certificate_remove(&files);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	ck_assert_int_eq(clock_gettime(CLOCK_MONOTONIC, &ts), 0);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-/* Looks until it is so; the limit is only there for a test that fails. */
-static void wait_for(bool (*is_so)(void))
-{
-	uint64_t end = now_ms() + WAIT_S * 1000;
-
-	while (!is_so()) {
-		ck_assert_uint_lt(now_ms(), end);
-		(void)poll(NULL, 0, 1);
-	}
-}
-
 static bool no_session_is_left(void)
 {
 	return smtp_server_session_count(server) == 0;
@@ -319,125 +301,9 @@ static bool a_ticket_is_held(void)
 
 /* --- clients ---------------------------------------------------------------------------------- */
 
-struct client {
-	int fd;
-	SSL_CTX *context;
-	SSL *ssl;
-	char in[LINE_MAX_HERE];
-	size_t in_n;
-};
-
-static void client_connect_to(struct client *c, const char *host, uint16_t to)
-{
-	struct timeval limit = { .tv_sec = WAIT_S };
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(to) };
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(to) };
-	bool v4 = inet_pton(AF_INET, host, &in.sin_addr) == 1;
-
-	*c = (struct client){ 0 };
-	ck_assert(v4 || inet_pton(AF_INET6, host, &in6.sin6_addr) == 1);
-	c->fd = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_ge(c->fd, 0);
-	ck_assert_int_eq(setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
-	ck_assert_int_eq(setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit), 0);
-	ck_assert_int_eq(v4 ? connect(c->fd, (struct sockaddr *)&in, sizeof in) :
-			      connect(c->fd, (struct sockaddr *)&in6, sizeof in6),
-			 0);
-}
-
 static void client_connect(struct client *c)
 {
 	client_connect_to(c, "127.0.0.1", port);
-}
-
-static void client_close(struct client *c)
-{
-	SSL_free(c->ssl);
-	SSL_CTX_free(c->context);
-	ck_assert_int_eq(close(c->fd), 0);
-}
-
-static bool client_start_tls(struct client *c)
-{
-	c->context = SSL_CTX_new(TLS_client_method());
-	ck_assert_ptr_nonnull(c->context);
-	c->ssl = SSL_new(c->context);
-	ck_assert_ptr_nonnull(c->ssl);
-	ck_assert_int_eq(SSL_set_fd(c->ssl, c->fd), 1);
-	return SSL_connect(c->ssl) == 1;
-}
-
-static void client_write(struct client *c, const char *text, size_t n)
-{
-	while (n > 0) {
-		ssize_t sent = c->ssl ? SSL_write(c->ssl, text, (int)n) :
-					send(c->fd, text, n, MSG_NOSIGNAL);
-
-		ck_assert_msg(sent > 0, "%s", strerror(errno));
-		text += sent;
-		n -= (size_t)sent;
-	}
-}
-
-static void client_say(struct client *c, const char *text)
-{
-	client_write(c, text, strlen(text));
-}
-
-/* One read. 0: the server has closed. */
-static size_t client_fill(struct client *c)
-{
-	ssize_t n = c->ssl ? SSL_read(c->ssl, c->in + c->in_n, (int)(sizeof c->in - c->in_n)) :
-			     recv(c->fd, c->in + c->in_n, sizeof c->in - c->in_n, 0);
-
-	if (c->ssl && n < 0)
-		n = 0;
-	ck_assert_msg(n >= 0, "%s", strerror(errno));
-	c->in_n += (size_t)n;
-	return (size_t)n;
-}
-
-/* The next line without CRLF; false at the end of the connection. */
-static bool client_line(struct client *c, char line[LINE_MAX_HERE])
-{
-	const char *end;
-	size_t n;
-
-	while ((end = memchr(c->in, '\n', c->in_n)) == NULL)
-		if (client_fill(c) == 0)
-			return false;
-	n = (size_t)(end - c->in);
-	ck_assert(n > 0 && c->in[n - 1] == '\r');
-	memcpy(line, c->in, n - 1);
-	line[n - 1] = '\0';
-	c->in_n -= n + 1;
-	memmove(c->in, end + 1, c->in_n);
-	return true;
-}
-
-/* The last line of the next reply begins so. */
-static void client_expect(struct client *c, const char *begin)
-{
-	char line[LINE_MAX_HERE];
-
-	do {
-		ck_assert_msg(client_line(c, line), "closed instead of %s", begin);
-	} while (line[3] == '-');
-	ck_assert_msg(strncmp(line, begin, strlen(begin)) == 0, "'%s' instead of '%s'", line,
-		      begin);
-}
-
-static void client_expect_end(struct client *c)
-{
-	char line[LINE_MAX_HERE];
-
-	ck_assert_msg(!client_line(c, line), "'%s' instead of the end", line);
-}
-
-static void client_talk(struct client *c, const char *command, const char *begin)
-{
-	client_say(c, command);
-	client_expect(c, begin);
 }
 
 static void client_greet(struct client *c)
@@ -873,8 +739,8 @@ END_TEST
 START_TEST(delays_hold_only_their_session)
 {
 	uint64_t began = now_ms();
-	char line[LINE_MAX_HERE];
-	char last[LINE_MAX_HERE] = "";
+	char line[CLIENT_LINE_MAX];
+	char last[CLIENT_LINE_MAX] = "";
 	struct client slow;
 	struct client other;
 
@@ -890,7 +756,7 @@ START_TEST(delays_hold_only_their_session)
 	client_talk(&other, "QUIT\r\n", "221");
 	client_close(&other);
 	wait_for(one_session_is_left);
-	smtp_server_shutdown(server, WAIT_S * 1000);
+	smtp_server_shutdown(server, CLIENT_WAIT_S * 1000);
 	while (client_line(&slow, line))
 		memcpy(last, line, sizeof last);
 	ck_assert_msg(strncmp(last, "421 4.3.2", 9) == 0, "%s", last);
@@ -946,7 +812,7 @@ END_TEST
 START_TEST(octets_injected_behind_starttls_end_the_session)
 {
 	struct client c;
-	char line[LINE_MAX_HERE];
+	char line[CLIENT_LINE_MAX];
 
 	use_tls();
 	start();
@@ -963,7 +829,7 @@ END_TEST
 START_TEST(nonsense_instead_of_a_handshake)
 {
 	struct client c;
-	char line[LINE_MAX_HERE];
+	char line[CLIENT_LINE_MAX];
 
 	use_tls();
 	start();
@@ -1078,7 +944,7 @@ START_TEST(shutdown_lets_a_transaction_end)
 	client_greet(&idle);
 	client_greet(&busy);
 	client_talk(&busy, "MAIL FROM:<>\r\n", "250");
-	smtp_server_shutdown(server, WAIT_S * 1000);
+	smtp_server_shutdown(server, CLIENT_WAIT_S * 1000);
 	client_expect(&idle, "421 4.3.2");
 	client_expect_end(&idle);
 	client_close(&idle);
@@ -1287,10 +1153,11 @@ START_TEST(handlers_of_the_server_come_first)
 	static const struct smtp_server_session_handler first = { .size = sizeof first,
 								  .rcpt = refuse_rcpt };
 	char text[] = "not now";
+	struct smtp_middleware not_now = smtp_middleware_of("not_now", &first, text);
 	struct client c;
 
 	make_server();
-	ck_assert_int_eq(smtp_server_use(server, &first, text), 0);
+	ck_assert_int_eq(smtp_server_use(server, &not_now), 0);
 	listen_here();
 	run();
 	client_greet(&c);

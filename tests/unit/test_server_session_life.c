@@ -126,10 +126,10 @@ START_TEST(sixteen_handlers)
 	struct smtp_server_session *s = session_with(&a, NULL);
 
 	for (int i = 1; i < 16; i++)
-		ck_assert_int_eq(smtp_server_session_use(s, &a.functions, &a), 0);
-	ck_assert_int_eq(smtp_server_session_use(s, &a.functions, &a), SMTP_ETOOLONG);
+		ck_assert_int_eq(use(s, &a), 0);
+	ck_assert_int_eq(use(s, &a), SMTP_ETOOLONG);
 	ck_assert_int_eq(smtp_server_session_start(s, 0), 0);
-	ck_assert_int_eq(smtp_server_session_use(s, &a.functions, &a), SMTP_ESTATE);
+	ck_assert_int_eq(use(s, &a), SMTP_ESTATE);
 	ck_assert_int_eq(smtp_server_session_start(s, 0), SMTP_ESTATE);
 	ck_assert_uint_eq(strlen(events), 16 * strlen("A.connect ") - 1);
 	forget_events();

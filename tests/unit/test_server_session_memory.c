@@ -3,6 +3,7 @@
  * session gets by without: nothing leaks, every event comes once and in order, nothing is accepted
  * that was refused. Left out under sanitizers, which bring a malloc of their own.
  */
+#include <smtp/middleware.h>
 #include <smtp/server_session.h>
 
 #include "tests/unit/testing.h"
@@ -216,6 +217,7 @@ static bool run(unsigned nth)
 {
 	struct smtp_server_session_options options = SMTP_SERVER_SESSION_OPTIONS_INIT;
 	struct told told[2] = { { false, 0, 0, 0 }, { false, 0, 0, 0 } };
+	struct smtp_middleware second = smtp_middleware_of("second", &handler, &told[1]);
 	struct smtp_server_session *s = NULL;
 	int err;
 
@@ -228,7 +230,7 @@ static bool run(unsigned nth)
 	armed = true;
 	err = smtp_server_session_new(&s, &options, &handler, &told[0]);
 	if (!err)
-		err = smtp_server_session_use(s, &handler, &told[1]);
+		err = smtp_server_session_use(s, &second);
 	if (!err)
 		err = smtp_server_session_start(s, 0);
 	if (!err)

@@ -3,14 +3,16 @@
  * run, shut down.
  * Threads: handlers run on the loop threads, several at once for different sessions; those of one
  *          session always on the same one. A handler must not block: it says PENDING, and the answer
- *          comes by smtp_server_answer() from any thread. Set up before run(); what may be called while
- *          it runs says so.
+ *          comes by smtp_server_answer() from any thread. Or it is declared to be blocking: then its
+ *          functions run on worker threads. Set up before run(); what may be called while it runs says
+ *          so.
  * Errors:  0 or a negative enum smtp_error; smtp_server_problem() tells more in one line.
  */
 #ifndef SMTP_SERVER_H
 #define SMTP_SERVER_H
 
 #include <smtp/base.h>
+#include <smtp/middleware.h>
 #include <smtp/server_session.h>
 
 #ifdef __cplusplus
@@ -25,12 +27,13 @@ struct smtp_server_options {
 	uint32_t max_connections;        /* beyond: 421 4.3.2 and close */
 	uint32_t max_connections_per_ip; /* IPv4 /32, IPv6 /64; beyond: 421 4.7.0 and close; 0: no limit */
 	uint32_t handshake_timeout_ms;
+	unsigned workers; /* threads for what is blocking, 1 to 64; started only if something is */
 };
 
 #define SMTP_SERVER_OPTIONS_INIT                                                                   \
 	{                                                                                          \
 		.size = sizeof(struct smtp_server_options), .max_connections = 2000,               \
-		.max_connections_per_ip = 50, .handshake_timeout_ms = 30000                        \
+		.max_connections_per_ip = 50, .handshake_timeout_ms = 30000, .workers = 4          \
 	}
 
 /** The same as SMTP_SERVER_OPTIONS_INIT, for C++. */
@@ -58,6 +61,7 @@ struct smtp_listener_options {
 	struct smtp_server_session_options session; /* offer_starttls, tls_active are set by the server */
 	const struct smtp_server_session_handler *handler; /* runs after those of smtp_server_use() */
 	void *user;
+	bool blocking; /* functions of `handler` that give a verdict run on worker threads */
 };
 
 #define SMTP_LISTENER_OPTIONS_INIT                                                                 \
@@ -66,10 +70,11 @@ struct smtp_listener_options {
 		.session = SMTP_SERVER_SESSION_OPTIONS_INIT                                        \
 	}
 
-/** Adds a handler for the sessions of all listeners; order is kept. `handler` must outlive the server. */
+/** Adds a middleware for the sessions of all listeners, at most 15; order is kept. The struct is copied;
+ *  from success on its `release` is called by smtp_server_free(). A blocking function that never returns
+ *  keeps run() from returning. SMTP_EINVAL, SMTP_ESTATE (it runs), SMTP_ETOOLONG (too many). */
 SMTP_API SMTP_MUST_USE int smtp_server_use(struct smtp_server *,
-					   const struct smtp_server_session_handler *handler,
-					   void *user);
+					   const struct smtp_middleware *middleware);
 /** Binds and listens at once: SMTP_EACCESS, SMTP_EBUSY (in use), SMTP_EINVAL, SMTP_ETLS. *port (may be
  *  NULL) receives the port. */
 SMTP_API SMTP_MUST_USE int smtp_server_listen(struct smtp_server *,
@@ -78,7 +83,8 @@ SMTP_API SMTP_MUST_USE int smtp_server_listen(struct smtp_server *,
 /** Serves until shutdown has ended it. The caller's thread becomes one of the loops. */
 SMTP_API SMTP_MUST_USE int smtp_server_run(struct smtp_server *);
 /** From any thread or handler: stops accepting, lets each session end its transaction (421 4.3.2 then),
- *  closes what is left after `deadline_ms`; run() then returns. 0: closes at once. */
+ *  closes what is left after `deadline_ms`; run() then returns, when the last blocking function has. 0:
+ *  closes at once. */
 SMTP_API void smtp_server_shutdown(struct smtp_server *, uint32_t deadline_ms);
 /** From any thread while it runs: reads the files of certificates again and uses them for new
  *  handshakes. On error nothing changes; `problem` (may be NULL) receives one line. */

@@ -8,7 +8,8 @@
  *
  * Driving it: start(); then while wants() says so: READ -> feed() what came; WRITE -> send output(),
  * report with sent(); TLS -> run the handshake as server, then tls_started(); VERDICT -> wait for the
- * handler's answer; CLOSE (with nothing left to write) -> close the connection and free(); nothing ->
+ * handler's answer; CALL -> call(), on a thread that may block, then called(); CLOSE (with nothing left
+ * to write) -> close the connection and free(); nothing ->
  * a reply is held back: neither read nor write until deadline(). Call tick() when deadline() has come.
  * When the peer closes, call peer_closed().
  */
@@ -26,6 +27,7 @@ extern "C" {
 #endif
 
 struct smtp_server_session;
+struct smtp_middleware; /* <smtp/middleware.h> */
 
 /** What wants() answers: a set. */
 enum smtp_wants {
@@ -33,7 +35,8 @@ enum smtp_wants {
 	SMTP_WANTS_WRITE = 1 << 1,
 	SMTP_WANTS_TLS = 1 << 2,     /* output is flushed: run the TLS handshake now */
 	SMTP_WANTS_VERDICT = 1 << 3, /* a handler said PENDING */
-	SMTP_WANTS_CLOSE = 1 << 4    /* close once nothing is left to write */
+	SMTP_WANTS_CLOSE = 1 << 4,   /* close once nothing is left to write */
+	SMTP_WANTS_CALL = 1 << 5     /* a function that may block is due */
 };
 
 /** Extensions and commands that may be switched for a session; announced only when usable. Those that
@@ -222,10 +225,10 @@ SMTP_API SMTP_MUST_USE int
 smtp_server_session_new(struct smtp_server_session **out,
 			const struct smtp_server_session_options *options,
 			const struct smtp_server_session_handler *handler, void *user);
-/** Appends another handler, before start(). At most 16: SMTP_ETOOLONG. */
+/** Appends another set of functions behind those there are, before start(). The struct is copied, its
+ *  `release` is not called. SMTP_EINVAL, SMTP_ESTATE, SMTP_ENOMEM; more than 16: SMTP_ETOOLONG. */
 SMTP_API SMTP_MUST_USE int smtp_server_session_use(struct smtp_server_session *,
-						   const struct smtp_server_session_handler *handler,
-						   void *user);
+						   const struct smtp_middleware *middleware);
 /** Who is at the other end: "192.0.2.1" or "2001:db8::1", and the port; "" and 0: no IP address, as for
  *  a unix socket. The driver says so before start(), else SMTP_ESTATE; XCLIENT may change it later.
  *  SMTP_EINVAL for what is no address. */
@@ -262,6 +265,12 @@ SMTP_API void smtp_server_session_tick(struct smtp_server_session *, uint64_t no
  *  TLS_AES_256_GCM_SHA384", is copied (cut at 80 octets). All that was known before is forgotten. */
 SMTP_API SMTP_MUST_USE int smtp_server_session_tls_started(struct smtp_server_session *,
 							   const char *description);
+/** Runs the function that WANTS_CALL stands for, on the thread it is called from. Until it has returned
+ *  nobody else calls anything on this session; the function itself may, as any phase function. A driver
+ *  that has only one thread calls it there. SMTP_ESTATE if none is due. */
+SMTP_API SMTP_MUST_USE int smtp_server_session_call(struct smtp_server_session *);
+/** After call(): goes on with what the function said. SMTP_ESTATE if call() was not called. */
+SMTP_API SMTP_MUST_USE int smtp_server_session_called(struct smtp_server_session *, uint64_t now_ms);
 /** The peer closed its sending half. What was taken before is still answered; then CLOSE is wanted. A
  *  driver that still holds octets feeds them first and calls this when they are taken. */
 SMTP_API void smtp_server_session_peer_closed(struct smtp_server_session *);

@@ -11,6 +11,7 @@
 #include <smtp/dkim.h>
 #include <smtp/envelope.h>
 #include <smtp/maildir.h>
+#include <smtp/middleware.h>
 #include <smtp/network.h>
 #include <smtp/reply.h>
 #include <smtp/server.h>

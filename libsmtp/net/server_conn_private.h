@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: ISC */
+/* server_conn_private.h - one connection of the server, as its files see it. server_accept.c: the
+ * beginning. server_conn.c: driving the session. server_about.c: what handlers may ask.
+ */
+#ifndef SMTP_NET_SERVER_CONN_PRIVATE_H
+#define SMTP_NET_SERVER_CONN_PRIVATE_H
+
+#include <netinet/in.h>
+#include "libsmtp/net/server_internal.h"
+
+enum conn_state {
+	CONN_TLS_FIRST, /* the handshake before the greeting; no session yet */
+	CONN_SESSION,
+	CONN_STARTTLS,  /* the handshake within a session */
+	CONN_LINGERING  /* the session is over; the peer may still read */
+};
+
+struct server_conn {
+	struct server_loop *loop;
+	struct server_listener *listener;
+	struct server_settings *settings;
+	struct smtp_conn *conn;
+	struct smtp_server_session *session;
+	struct smtp_timer *timer;
+	struct server_conn *next; /* in the loop's list */
+	struct server_conn **prev;
+	struct server_conn *chain; /* in the loop's table */
+	uint64_t id;
+	struct server_peer_key peer;
+	enum conn_state state;
+	bool blocked;  /* the socket takes no more for now */
+	bool starved;  /* the session left octets with the conn */
+	bool closing;  /* it was told to end because the server stops */
+	bool working;  /* a worker has the session: nothing here may touch it */
+	bool peer_closed; /* while working */
+	bool lost;        /* while working: the conn is dead or gone */
+	enum smtp_disconnect_reason lost_reason;
+	struct smtp_work work;
+	struct smtp_loop_call *kept_calls; /* that came while working, newest first */
+	uint16_t peer_port;
+	char peer_address[INET6_ADDRSTRLEN];
+	char trace_id[SERVER_TRACE_ID_BYTES + 1];
+};
+
+extern const struct smtp_conn_events server_conn_events;
+
+/** Puts it among those of its loop; false: out of memory. */
+bool server_conn_add(struct server_conn *);
+/** Makes the session and lets it begin; `tls` describes the TLS that is there already, or is NULL. */
+void server_conn_begin(struct server_conn *, const char *tls);
+void server_conn_set_timer(struct server_conn *, uint32_t ms);
+void server_conn_free(struct server_conn *);
+void server_conn_on_timer(void *user);
+/** The two halves of a blocking call, for struct smtp_work. */
+void server_conn_work(struct smtp_work *);
+void server_conn_worked(struct smtp_work *);
+
+#endif
