@@ -153,7 +153,7 @@ static void attempt_postpone(struct attempt *a)
 		log_event(LOG_LEVEL_WARN, "queue.hold", LOG_STR("queue_id", a->item->id),
 			  LOG_STR("reason", a->keeper_failed ? "the keeper does not answer" :
 							       "out of memory"));
-	attempt_end(a, queue_wall_ms() + QUEUE_HICCUP_MS);
+	attempt_end(a, queue_wall_ms() + a->queue->hiccup_ms);
 }
 
 /* ---- deliveries ---- */

@@ -41,6 +41,7 @@ struct queue {
 	size_t relaying_count;          /* of them: wait for other hosts only */
 	struct relay *relay;
 	struct queue_listing *listing;  /* of the spool, at the start */
+	uint32_t hiccup_ms;             /* QUEUE_HICCUP_MS, but in tests */
 	atomic_size_t arrivals;         /* posted by queue_accepted(), not yet here */
 	bool draining;
 	bool closing;                   /* freed when the last work of its attempts is back */

@@ -53,7 +53,7 @@ void queue_pump(struct queue *q)
 		if (!item)
 			break;
 		if (attempt_begin(q, item) != 0) {
-			scheduler_put_back(&q->scheduler, item, now_ms + QUEUE_HICCUP_MS);
+			scheduler_put_back(&q->scheduler, item, now_ms + q->hiccup_ms);
 			break;
 		}
 	}
@@ -192,7 +192,7 @@ static void list_done(struct smtp_work *work)
 		listing_free(l);
 	} else {
 		log_event(LOG_LEVEL_ERROR, "queue.hold", LOG_STR("reason", smtp_error_str(err)));
-		smtp_timer_set(l->timer, smtp_loop_now_ms(q->loop) + QUEUE_HICCUP_MS);
+		smtp_timer_set(l->timer, smtp_loop_now_ms(q->loop) + q->hiccup_ms);
 	}
 	queue_pump(q);
 }
@@ -251,6 +251,7 @@ int queue_new(struct queue **out, const struct queue_options *options)
 	q->spool = options->spool;
 	q->keeper = options->keeper;
 	q->config = options->config;
+	q->hiccup_ms = QUEUE_HICCUP_MS;
 	scheduler_init(&q->scheduler);
 	err = smtp_timer_new(&q->timer, q->loop, on_timer, q);
 	if (err == 0)

@@ -144,7 +144,7 @@ static void stick(struct attempt *a, int error)
 	a->sticks = true;
 	a->next_stuck = q->stuck;
 	q->stuck = a;
-	smtp_timer_set(q->stuck_timer, smtp_loop_now_ms(q->loop) + QUEUE_HICCUP_MS);
+	smtp_timer_set(q->stuck_timer, smtp_loop_now_ms(q->loop) + q->hiccup_ms);
 }
 
 void settle_stuck(void *queue)
@@ -273,10 +273,10 @@ static int64_t next_due_ms(const struct attempt *a)
 		else if (s->outcome && a->crowded_ms != 0)
 			next = a->crowded_ms;
 		else if (s->outcome)
-			next = queue_wall_ms() + QUEUE_HICCUP_MS; /* through no fault of the mail */
+			next = queue_wall_ms() + a->queue->hiccup_ms; /* through no fault of the mail */
 		due = next < due ? next : due;
 	}
-	return due < INT64_MAX ? due : queue_wall_ms() + QUEUE_HICCUP_MS;
+	return due < INT64_MAX ? due : queue_wall_ms() + a->queue->hiccup_ms;
 }
 
 static void record_done(struct smtp_work *work)

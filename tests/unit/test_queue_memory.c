@@ -130,6 +130,7 @@ static bool run_with_failure(int row, long n, struct server *server)
 
 	world_sweep();
 	world.event_count = 0;
+	world.queue->hiccup_ms = 20;
 	atomic_store(&until_failure, n);
 	if (row == 0) {
 		(void)world_spool(&cases[row].mail);

@@ -626,6 +626,7 @@ START_TEST(unreadable_content_waits_its_time)
 	char id[SMTP_QUEUE_ID_MAX + 1];
 
 	start_url("smtp://", friendly);
+	world.queue->hiccup_ms = 100;
 	world_settles(); /* the listing of the start is over: what fails is the attempt */
 	world.on_question = break_disk;
 	(void)snprintf(id, sizeof id, "%s", world_mail(&(struct mail){ .from = "a@here.test",
