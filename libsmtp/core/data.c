@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* data.c - the one automaton that finds the end of DATA, and its counterpart that stuffs dots. Both
- * jump from line end to line end; what lies between is neither looked at twice nor copied here.
+/* data.c - the one automaton that finds the end of DATA and judges line ends, in chunks too, and its
+ * counterpart that stuffs dots. Both jump from line end to line end; what lies between is neither
+ * looked at twice nor copied here.
  */
 #include "libsmtp/core/data.h"
 
@@ -59,6 +60,19 @@ void smtp_data_decoder_init(struct smtp_data_decoder *dd, uint32_t max_line, boo
 	*dd = (struct smtp_data_decoder){ .max_line = max_line, .repair = repair };
 }
 
+void smtp_data_decoder_init_chunked(struct smtp_data_decoder *dd, uint32_t max_line, bool repair)
+{
+	smtp_data_decoder_init(dd, max_line, repair);
+	dd->chunked = true;
+	dd->state = IN_LINE;
+}
+
+/* In chunks a dot at the begin of a line is content like any other. */
+static void begin_line(struct smtp_data_decoder *dd, enum decoder_state state)
+{
+	dd->state = dd->chunked ? (uint8_t)IN_LINE : (uint8_t)state;
+}
+
 static void count(struct smtp_data_decoder *dd, size_t n)
 {
 	dd->line += n;
@@ -93,7 +107,7 @@ static bool take_newline(struct smtp_data_decoder *dd, struct run *run)
 		dd->bare_newline = true;
 		give(dd, run, crlf, sizeof(crlf));
 		end_line(dd);
-		dd->state = REPAIRED_BEGIN;
+		begin_line(dd, REPAIRED_BEGIN);
 		run->from = ++run->at;
 		return true;
 	}
@@ -130,7 +144,7 @@ static bool step_cr_seen(struct smtp_data_decoder *dd, struct run *run)
 		count(dd, 1);
 		run->at++;
 		end_line(dd);
-		dd->state = LINE_BEGIN;
+		begin_line(dd, LINE_BEGIN);
 		return true;
 	}
 	if (dd->repair) {
@@ -140,7 +154,7 @@ static bool step_cr_seen(struct smtp_data_decoder *dd, struct run *run)
 		end_line(dd);
 	}
 	dd->bare_newline = true;
-	dd->state = dd->repair ? REPAIRED_BEGIN : IN_LINE;
+	begin_line(dd, dd->repair ? REPAIRED_BEGIN : IN_LINE);
 	return true;
 }
 
@@ -201,6 +215,23 @@ enum smtp_data_result smtp_data_decoder_feed(struct smtp_data_decoder *dd, struc
 	if (run.at > run.from)
 		*content = (struct smtp_span){ input.p + run.from, run.at - run.from };
 	return SMTP_DATA_MORE;
+}
+
+struct smtp_span smtp_data_decoder_finish(struct smtp_data_decoder *dd)
+{
+	struct run run = { .in = { NULL, 0 } };
+	bool cr_seen = dd->state == CR_SEEN;
+
+	dd->state = IN_LINE;
+	if (cr_seen)
+		dd->bare_newline = true;
+	if (cr_seen && dd->repair) {
+		give(dd, &run, crlf + 1, 1);
+		end_line(dd);
+	}
+	if (dd->max_line > 0 && dd->line > dd->max_line)
+		dd->line_too_long = true;
+	return run.given;
 }
 
 /* --- encoder ---------------------------------------------------------------------------------- */

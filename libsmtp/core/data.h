@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* data.h - the content of DATA, both ways (RFC 5321, 4.5.2): the decoder finds <CRLF>.<CRLF> and
- * takes stuffed dots away, the encoder puts them in. Streams: memory does not grow with content.
- * Only a true CRLF.CRLF ever ends content, also when bare newlines are repaired.
+/* data.h - content, both ways (RFC 5321, 4.5.2): the decoder finds <CRLF>.<CRLF> and takes stuffed
+ * dots away, the encoder puts them in. Streams: memory does not grow with content. Only a true
+ * CRLF.CRLF ever ends content, also when bare newlines are repaired. Content in chunks (RFC 3030) has
+ * no dots and no end of its own, and meets the same rules on line ends.
  */
 #ifndef SMTP_CORE_DATA_H
 #define SMTP_CORE_DATA_H
@@ -11,6 +12,7 @@
 struct smtp_data_decoder {
 	uint8_t state;      /* automaton; 0 is the begin of a line */
 	bool repair;        /* a bare CR or LF is made CRLF; a dot behind it counts as stuffed */
+	bool chunked;       /* dots mean nothing, and the end is told by finish() */
 	bool bare_newline;  /* a CR or LF stood alone: unless repaired, content has to be refused */
 	bool line_too_long; /* a line over max_line octets, its CRLF not counted */
 	uint32_t max_line;  /* 0: no limit */
@@ -30,6 +32,12 @@ void smtp_data_decoder_init(struct smtp_data_decoder *dd, uint32_t max_line, boo
  *  together with SMTP_DATA_END. Runs at memchr speed. */
 enum smtp_data_result smtp_data_decoder_feed(struct smtp_data_decoder *dd, struct smtp_span input,
 					     size_t *taken, struct smtp_span *content);
+
+/** For content that comes in chunks: feed() then never says END; a CRLF may lie in two chunks. */
+void smtp_data_decoder_init_chunked(struct smtp_data_decoder *dd, uint32_t max_line, bool repair);
+/** The last chunk has been fed: judges a CR at its end, and a last line without an end. Returns what is
+ *  still to be passed on, from static memory. Again: nothing more. */
+struct smtp_span smtp_data_decoder_finish(struct smtp_data_decoder *dd);
 
 struct smtp_data_encoder {
 	uint8_t state;

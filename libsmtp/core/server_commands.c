@@ -107,12 +107,13 @@ enum {
 	IN_READY = 1 << SERVER_READY,
 	IN_MAIL = 1 << SERVER_MAIL,
 	IN_RCPT = 1 << SERVER_RCPT,
+	IN_BDAT = 1 << SERVER_BDAT,
 	IN_TRANSACTION = IN_MAIL | IN_RCPT,
-	IN_SESSION = IN_READY | IN_TRANSACTION,
-	IN_ANY = IN_GREETED | IN_SESSION
+	IN_ENVELOPE = IN_READY | IN_TRANSACTION,
+	IN_ANY = IN_GREETED | IN_ENVELOPE | IN_BDAT
 };
 
-enum { NO_ARGUMENT = 1 << 0, NEEDS_TLS = 1 << 1, NEEDS_AUTH = 1 << 2 };
+enum { NO_ARGUMENT = 1 << 0, NEEDS_TLS = 1 << 1, NEEDS_AUTH = 1 << 2, TAKES_CHUNK = 1 << 3 };
 
 static const struct verb {
 	const char *name;
@@ -124,19 +125,22 @@ static const struct verb {
 } verbs[] = {
 	{ "HELO", IN_ANY, 0, SMTP_COMMAND_LINE_MAX, server_helo_run, "" },
 	{ "EHLO", IN_ANY, 0, SMTP_COMMAND_LINE_MAX, server_ehlo_run, "" },
+	{ "LHLO", IN_ANY, 0, SMTP_COMMAND_LINE_MAX, server_lhlo_run, "" },
 	{ "MAIL", IN_READY, NEEDS_TLS | NEEDS_AUTH, SMTP_COMMAND_LINE_MAX_EXTENDED, server_mail_run,
 	  "a transaction is open already" },
 	{ "RCPT", IN_TRANSACTION, NEEDS_TLS | NEEDS_AUTH, SMTP_COMMAND_LINE_MAX_EXTENDED,
 	  server_rcpt_run, "send MAIL first" },
 	{ "DATA", IN_TRANSACTION, NEEDS_TLS | NEEDS_AUTH | NO_ARGUMENT, SMTP_COMMAND_LINE_MAX,
 	  server_data_run, "send MAIL and RCPT first" },
+	{ "BDAT", IN_TRANSACTION | IN_BDAT, NEEDS_TLS | NEEDS_AUTH | TAKES_CHUNK,
+	  SMTP_COMMAND_LINE_MAX, NULL, "send MAIL and RCPT first" },
 	{ "RSET", IN_ANY, NO_ARGUMENT, SMTP_COMMAND_LINE_MAX, run_rset, "" },
 	{ "NOOP", IN_ANY, 0, SMTP_COMMAND_LINE_MAX, run_noop, "" },
 	{ "QUIT", IN_ANY, NO_ARGUMENT, SMTP_COMMAND_LINE_MAX, run_quit, "" },
 	{ "VRFY", IN_ANY, NEEDS_TLS | NEEDS_AUTH, SMTP_COMMAND_LINE_MAX, run_vrfy, "" },
 	{ "EXPN", IN_ANY, NEEDS_TLS | NEEDS_AUTH, SMTP_COMMAND_LINE_MAX, run_expn, "" },
 	{ "HELP", IN_ANY, 0, SMTP_COMMAND_LINE_MAX, run_help, "" },
-	{ "STARTTLS", IN_ANY, NO_ARGUMENT, SMTP_COMMAND_LINE_MAX, run_starttls, "" },
+	{ "STARTTLS", IN_GREETED | IN_ENVELOPE, NO_ARGUMENT, SMTP_COMMAND_LINE_MAX, run_starttls, "" },
 	{ "AUTH", IN_ANY, 0, SMTP_AUTH_LINE_MAX, server_auth_run, "" },
 };
 
@@ -148,25 +152,42 @@ static const struct verb *verb_find(struct smtp_span name)
 	return NULL;
 }
 
-/* The first thing that is wrong decides; true: nothing is. */
-static bool verb_may_run(struct smtp_server_session *s, const struct verb *verb,
-			 struct smtp_span argument)
+/* The first thing that is wrong decides; code 0: nothing is. */
+static struct smtp_reply verb_refusal(const struct smtp_server_session *s, const struct verb *verb,
+				      struct smtp_span argument)
 {
 	unsigned here = 1u << s->state;
 
 	if ((verb->needs & NO_ARGUMENT) && argument.n > 0)
-		server_reply_error(s, 501, "5.5.4", "this command takes no argument");
-	else if (s->state == SERVER_GREETED && !(verb->allowed & here))
-		server_reply_error(s, 503, "5.5.1", "send HELO or EHLO first");
-	else if ((verb->needs & NEEDS_TLS) && s->options.require_tls && !s->tls)
-		server_reply_error(s, 530, "5.7.0", "issue STARTTLS first");
-	else if ((verb->needs & NEEDS_AUTH) && s->options.require_auth && !s->account)
-		server_reply_error(s, 530, "5.7.0", "authentication required");
-	else if (!(verb->allowed & here))
-		server_reply_error(s, 503, "5.5.1", verb->order);
-	else
-		return true;
-	return false;
+		return smtp_reply_of(501, "5.5.4", "this command takes no argument");
+	if (s->state == SERVER_GREETED && !(verb->allowed & here))
+		return smtp_reply_of(503, "5.5.1",
+				     s->options.lmtp ? "send LHLO first" : "send HELO or EHLO first");
+	if ((verb->needs & NEEDS_TLS) && s->options.require_tls && !s->tls)
+		return smtp_reply_of(530, "5.7.0", "issue STARTTLS first");
+	if ((verb->needs & NEEDS_AUTH) && s->options.require_auth && !s->account)
+		return smtp_reply_of(530, "5.7.0", "authentication required");
+	if (verb->allowed & here)
+		return (struct smtp_reply){ .code = 0 };
+	return smtp_reply_of(503, "5.5.1",
+			     here & IN_BDAT ? "the message is on its way already" : verb->order);
+}
+
+static void verb_run(struct smtp_server_session *s, const struct verb *verb,
+		     struct smtp_span argument)
+{
+	struct smtp_reply refusal = verb_refusal(s, verb, argument);
+
+	if ((verb->needs & TAKES_CHUNK) && !server_extension_is_usable(s, SMTP_SERVER_CHUNKING)) {
+		server_reply_error(s, 502, "5.5.1", "BDAT is not offered");
+	} else if (verb->needs & TAKES_CHUNK) {
+		server_bdat_run(s, argument, &refusal);
+	} else if (refusal.code) {
+		server_reply_send(s, &refusal);
+		server_error_count(s);
+	} else {
+		verb->run(s, argument);
+	}
 }
 
 /* --- lines ---------------------------------------------------------------------------------- */
@@ -177,8 +198,20 @@ static void answer_no_command(struct smtp_server_session *s, struct smtp_span li
 
 	for (size_t i = 0; i < line.n; i++)
 		bare = bare || line.p[i] == '\r' || line.p[i] == '\n';
+	if (server_bdat_is_lost(s, line, "a bare CR or LF in the line, closing"))
+		return;
 	server_reply_error(s, 500, "5.5.2",
 			   bare ? "a bare CR or LF in the line" : "syntax error, no command");
+}
+
+static void answer_too_long(struct smtp_server_session *s, struct smtp_span head)
+{
+	if (server_bdat_is_lost(s, head, "the line is too long, closing"))
+		return;
+	server_reply_error(s, 500,
+			   smtp_span_is_nocase(smtp_span_slice(head, 0, 5), "AUTH ") ? "5.5.6" :
+										       "5.5.2",
+			   "the line is too long");
 }
 
 void server_command_run(struct smtp_server_session *s, struct smtp_span line)
@@ -192,20 +225,15 @@ void server_command_run(struct smtp_server_session *s, struct smtp_span line)
 		answer_no_command(s, line);
 	else if (!verb)
 		server_reply_error(s, 500, "5.5.1", "command not known");
-	else if (err)
+	else if (err && !(verb->needs & TAKES_CHUNK))
 		server_reply_error(s, 501, "5.5.2", "a control character in the argument");
 	else if (line.n + 2 > verb->max)
-		server_reply_error(s, 500, "5.5.2", "the line is too long");
-	else if (verb_may_run(s, verb, command.argument))
-		verb->run(s, command.argument);
+		answer_too_long(s, line);
+	else
+		verb_run(s, verb, command.argument);
 }
 
 void server_command_too_long(struct smtp_server_session *s)
 {
-	struct smtp_span head = smtp_span_make(s->line_head, s->line_head_n);
-
-	if (smtp_span_is_nocase(head, "AUTH "))
-		server_reply_error(s, 500, "5.5.6", "the line is too long");
-	else
-		server_reply_error(s, 500, "5.5.2", "the line is too long");
+	answer_too_long(s, smtp_span_make(s->line_head, s->line_head_n));
 }

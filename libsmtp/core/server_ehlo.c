@@ -52,7 +52,7 @@ void server_connect_proceed(struct smtp_server_session *s, bool accepted,
 	if (s->closing.wanted)
 		return; /* its reply comes instead of the greeting */
 	smtp_buf_init(&text, SERVER_REPLY_TEXT_MAX);
-	err = append_own_line(s, &text, given, "ESMTP");
+	err = append_own_line(s, &text, given, s->options.lmtp ? "LMTP" : "ESMTP");
 	send_lines(s, 220, &text, err);
 	server_session_set_state(s, SERVER_GREETED);
 }
@@ -76,28 +76,42 @@ static bool is_client_name(struct smtp_span name)
 	return true;
 }
 
-static void begin_helo(struct smtp_server_session *s, struct smtp_span argument, bool extended)
+static void refuse_helo(struct smtp_server_session *s, unsigned code, const char *text)
 {
-	struct smtp_reply refusal = smtp_reply_of(501, NULL, "syntax: HELO or EHLO your-host-name");
+	struct smtp_reply refusal = smtp_reply_of(code, NULL, text);
 
-	if (!is_client_name(argument)) {
-		server_reply_send_plain(s, &refusal);
-		server_error_count(s);
-		return;
+	server_reply_send_plain(s, &refusal);
+	server_error_count(s);
+}
+
+static void begin_helo(struct smtp_server_session *s, struct smtp_span argument, bool extended,
+		       bool lmtp)
+{
+	if (lmtp != s->options.lmtp) {
+		refuse_helo(s, 500, lmtp ? "this is SMTP, send EHLO" : "this is LMTP, send LHLO");
+	} else if (!is_client_name(argument)) {
+		refuse_helo(s, 501, lmtp ? "syntax: LHLO your-host-name" :
+					   "syntax: HELO or EHLO your-host-name");
+	} else {
+		s->args.span = argument;
+		s->args.extended = extended;
+		server_phase_begin(s, SERVER_PHASE_HELO);
 	}
-	s->args.span = argument;
-	s->args.extended = extended;
-	server_phase_begin(s, SERVER_PHASE_HELO);
 }
 
 void server_helo_run(struct smtp_server_session *s, struct smtp_span argument)
 {
-	begin_helo(s, argument, false);
+	begin_helo(s, argument, false, false);
 }
 
 void server_ehlo_run(struct smtp_server_session *s, struct smtp_span argument)
 {
-	begin_helo(s, argument, true);
+	begin_helo(s, argument, true, false);
+}
+
+void server_lhlo_run(struct smtp_server_session *s, struct smtp_span argument)
+{
+	begin_helo(s, argument, true, true);
 }
 
 /* --- extensions ----------------------------------------------------------------------------- */
@@ -138,6 +152,8 @@ static const struct keyword {
 	{ SMTP_SERVER_SIZE, "\nSIZE", append_size },
 	{ SMTP_SERVER_8BITMIME, "\n8BITMIME", NULL },
 	{ SMTP_SERVER_ENHANCEDSTATUSCODES, "\nENHANCEDSTATUSCODES", NULL },
+	{ SMTP_SERVER_CHUNKING, "\nCHUNKING", NULL },
+	{ SMTP_SERVER_BINARYMIME, "\nBINARYMIME", NULL },
 	{ SMTP_SERVER_EXPN, "\nEXPN", NULL },
 };
 

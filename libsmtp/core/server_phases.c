@@ -79,6 +79,7 @@ static const struct phase_rule {
 	[SERVER_PHASE_MAIL] = { MEMBER(mail), ask_mail, server_mail_proceed },
 	[SERVER_PHASE_RCPT] = { MEMBER(rcpt), ask_rcpt, server_rcpt_proceed },
 	[SERVER_PHASE_DATA] = { MEMBER(data), ask_data, server_data_proceed },
+	[SERVER_PHASE_BDAT] = { MEMBER(data), ask_data, server_bdat_proceed },
 	[SERVER_PHASE_CONTENT] = { MEMBER(content), ask_content, server_content_proceed },
 	[SERVER_PHASE_END] = { MEMBER(end), ask_end, server_end_proceed },
 	[SERVER_PHASE_VRFY] = { MEMBER(vrfy), ask_vrfy, server_vrfy_proceed },

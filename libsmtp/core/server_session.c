@@ -39,6 +39,8 @@ static int session_init(struct smtp_server_session *s,
 	if (!s->hostname)
 		return SMTP_ENOMEM;
 	s->options.hostname = s->hostname;
+	if (s->options.lmtp) /* RFC 2033, 5 */
+		s->options.extensions |= SMTP_SERVER_PIPELINING | SMTP_SERVER_ENHANCEDSTATUSCODES;
 	s->tls = s->options.tls_active;
 	smtp_line_init(&s->line, SMTP_AUTH_LINE_MAX);
 	smtp_buf_init(&s->out, SERVER_OUTPUT_MAX);
@@ -101,13 +103,17 @@ void server_session_set_state(struct smtp_server_session *s, enum server_state n
 	enum { FROM_ANY_BUT_CLOSED = (1 << SERVER_CLOSED) - 1 };
 	static const unsigned may_follow[SERVER_STATES] = { /* the states before it */
 		[SERVER_CONNECT] = 1 << SERVER_NEW,
-		[SERVER_GREETED] = 1 << SERVER_CONNECT | 1 << SERVER_TLS,
+		[SERVER_GREETED] = 1 << SERVER_CONNECT | 1 << SERVER_TLS | 1 << SERVER_CHUNK,
 		[SERVER_READY] = 1 << SERVER_GREETED | 1 << SERVER_MAIL | 1 << SERVER_RCPT |
-				 1 << SERVER_AUTH | 1 << SERVER_CONTENT,
-		[SERVER_MAIL] = 1 << SERVER_READY,
-		[SERVER_RCPT] = 1 << SERVER_MAIL,
+				 1 << SERVER_AUTH | 1 << SERVER_CONTENT | 1 << SERVER_BDAT |
+				 1 << SERVER_CHUNK,
+		[SERVER_MAIL] = 1 << SERVER_READY | 1 << SERVER_CHUNK,
+		[SERVER_RCPT] = 1 << SERVER_MAIL | 1 << SERVER_CHUNK,
 		[SERVER_AUTH] = 1 << SERVER_READY,
 		[SERVER_CONTENT] = 1 << SERVER_RCPT,
+		[SERVER_BDAT] = 1 << SERVER_CHUNK,
+		[SERVER_CHUNK] = 1 << SERVER_GREETED | 1 << SERVER_READY | 1 << SERVER_MAIL |
+				 1 << SERVER_RCPT | 1 << SERVER_BDAT,
 		[SERVER_TLS] = 1 << SERVER_READY | 1 << SERVER_MAIL | 1 << SERVER_RCPT,
 		[SERVER_CLOSED] = FROM_ANY_BUT_CLOSED,
 	};
@@ -215,7 +221,7 @@ static void run_closing(struct smtp_server_session *s)
 {
 	struct smtp_reply reply = server_held_reply_view(&s->closing.reply);
 
-	if (s->state == SERVER_CONTENT && reply.code) {
+	if ((s->state == SERVER_CONTENT || s->state == SERVER_CHUNK) && reply.code) {
 		s->content.close_after = true;
 		s->content.close_reason = s->closing.reason;
 		server_content_refuse(s, &reply);
@@ -229,12 +235,15 @@ static void run_closing(struct smtp_server_session *s)
 /* What had to wait until no handler is asked. Ends each call that lets time or octets in. */
 static void settle(struct smtp_server_session *s)
 {
+	struct smtp_reply lost = smtp_reply_of(451, "4.3.0", "the chunk is not complete");
+
 	if (s->run.waiting || s->run.calling || s->in_hook || s->state == SERVER_CLOSED)
 		return;
 	if (s->closing.wanted && !s->content.close_after)
 		run_closing(s);
 	if (s->eof && s->state != SERVER_CLOSED)
-		server_session_shut(s, SMTP_DISCONNECT_PEER_CLOSED, NULL);
+		server_session_shut(s, SMTP_DISCONNECT_PEER_CLOSED,
+				    s->state == SERVER_CHUNK ? &lost : NULL);
 }
 
 void smtp_server_session_close(struct smtp_server_session *s, enum smtp_disconnect_reason reason,
@@ -318,9 +327,10 @@ static size_t take_some(struct smtp_server_session *s, struct smtp_span input)
 {
 	size_t used;
 
-	if (s->state != SERVER_CONTENT)
+	if (s->state != SERVER_CONTENT && s->state != SERVER_CHUNK)
 		return take_line(s, input);
-	used = server_content_take(s, input);
+	used = s->state == SERVER_CHUNK ? server_chunk_take(s, input) :
+					  server_content_take(s, input);
 	if (used > 0)
 		s->content.octet_ms = s->now_ms;
 	return used;
@@ -477,6 +487,8 @@ static uint64_t after(uint64_t since_ms, uint32_t timeout_ms)
 
 uint64_t smtp_server_session_deadline(const struct smtp_server_session *s)
 {
+	uint64_t deadline, slowest;
+
 	if (is_held(s))
 		return s->rearm ? s->now_ms : s->hold_until_ms;
 	if (s->state == SERVER_CLOSED)
@@ -485,9 +497,11 @@ uint64_t smtp_server_session_deadline(const struct smtp_server_session *s)
 		return UINT64_MAX;
 	if (s->rearm)
 		return s->now_ms;
-	if (s->state == SERVER_CONTENT)
+	if (s->state == SERVER_CONTENT || s->state == SERVER_CHUNK)
 		return server_content_deadline(s);
-	return after(s->wait_since_ms, s->options.command_timeout_ms);
+	deadline = after(s->wait_since_ms, s->options.command_timeout_ms);
+	slowest = s->state == SERVER_BDAT ? server_content_slowest(s) : UINT64_MAX;
+	return slowest < deadline ? slowest : deadline;
 }
 
 void smtp_server_session_tick(struct smtp_server_session *s, uint64_t now_ms)
@@ -515,11 +529,14 @@ const char *smtp_server_session_helo_name(const struct smtp_server_session *s)
 
 const char *smtp_server_session_protocol(const struct smtp_server_session *s)
 {
-	if (!s->extended)
+	static const char *const names[2][4] = {
+		{ "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA" },
+		{ "LMTP", "LMTPS", "LMTPA", "LMTPSA" },
+	};
+
+	if (!s->extended && !s->options.lmtp)
 		return "SMTP"; /* RFC 3848 has no name for HELO with TLS */
-	if (s->tls)
-		return s->account ? "ESMTPSA" : "ESMTPS";
-	return s->account ? "ESMTPA" : "ESMTP";
+	return names[s->options.lmtp][(s->tls ? 1 : 0) + (s->account ? 2 : 0)];
 }
 
 bool smtp_server_session_has_tls(const struct smtp_server_session *s)
@@ -544,7 +561,7 @@ uint64_t smtp_server_session_now_ms(const struct smtp_server_session *s)
 
 bool smtp_server_session_in_transaction(const struct smtp_server_session *s)
 {
-	return s->state == SERVER_MAIL || s->state == SERVER_RCPT || s->state == SERVER_CONTENT;
+	return server_transaction_is_open(s);
 }
 
 size_t smtp_server_session_recipient_count(const struct smtp_server_session *s)

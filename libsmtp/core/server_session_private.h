@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* server_session_private.h - what the files of the server session share: its struct, and who does
  * what. server_session.c: life, input, output, time. server_phases.c: the chain of handlers.
- * server_reply.c: replies going out. server_commands.c, server_ehlo.c, server_transaction.c,
- * server_content.c, server_auth.c: the commands, each check -> decide (a phase) -> proceed.
- * server_peer.c: who is at the other end.
+ * server_reply.c, server_results.c: replies going out. server_peer.c: who is at the other end. All
+ * others: the commands, each check -> decide (a phase) -> proceed.
  */
 #ifndef SMTP_CORE_SERVER_SESSION_PRIVATE_H
 #define SMTP_CORE_SERVER_SESSION_PRIVATE_H
@@ -11,6 +10,7 @@
 #include <smtp/server_session.h>
 
 #include "libsmtp/core/buf.h"
+#include "libsmtp/core/chunk.h"
 #include "libsmtp/core/command.h"
 #include "libsmtp/core/data.h"
 #include "libsmtp/core/line.h"
@@ -22,6 +22,7 @@ enum {
 	SERVER_OUTPUT_MAX = 65536,
 	SERVER_REPLY_TEXT_MAX = 3000,   /* of one reply; the rest is cut off */
 	SERVER_REPLY_LINES_MAX = 100,   /* likewise */
+	SERVER_RESULT_TEXT_MAX = 400,   /* of the reply for one recipient */
 	SERVER_CONTENT_RUN_MAX = 65536, /* octets of content handed to a handler at once */
 	SERVER_LINGER_MS = 30000,       /* for the peer to read the last reply */
 	SERVER_TLS_DESCRIPTION_MAX = 80,
@@ -37,6 +38,8 @@ enum server_state {
 	SERVER_RCPT,    /* a transaction with recipients */
 	SERVER_AUTH,    /* the next line is a SASL response */
 	SERVER_CONTENT, /* from 354 to the reply after the end of data */
+	SERVER_BDAT,    /* between two chunks of a message */
+	SERVER_CHUNK,   /* in a chunk, up to the reply to it */
 	SERVER_TLS,     /* from the 220 of STARTTLS to the end of the handshake */
 	SERVER_CLOSED,
 	SERVER_STATES
@@ -50,6 +53,7 @@ enum server_phase {
 	SERVER_PHASE_MAIL,
 	SERVER_PHASE_RCPT,
 	SERVER_PHASE_DATA,
+	SERVER_PHASE_BDAT, /* the first chunk: handlers are asked as for DATA */
 	SERVER_PHASE_CONTENT,
 	SERVER_PHASE_END,
 	SERVER_PHASE_VRFY,
@@ -106,12 +110,33 @@ struct server_transaction {
 	uint32_t recipients;
 	bool recipient_refused;
 	struct smtp_buf fields; /* to be put above the content; server_fields.c */
+	bool binary;            /* BODY=BINARYMIME: no DATA, and no rules on lines */
+};
+
+/* What is said of each recipient after the end of data (LMTP). */
+struct server_results {
+	uint32_t recipients;               /* accepted when content began */
+	struct server_held_reply *replies; /* so many; code 0: the common one. NULL: none differs */
+};
+
+/* The chunk that comes in, or came last. */
+struct server_chunk {
+	struct smtp_chunk head;
+	uint64_t left;
+	bool skipped;           /* read off unseen: it was refused before its first octet */
+	bool fault;             /* ... and counts as an error of the client */
+	enum server_state back; /* ... after which the session is where it was */
 };
 
 /* All that ends with the end of data; server_content_release() resets it whole. */
 struct server_content {
 	struct smtp_data_decoder decoder;
-	bool ended;
+	struct server_results results;
+	struct server_chunk chunk;
+	bool chunked;         /* BDAT */
+	bool binary;          /* the decoder only counts */
+	uint64_t received;    /* by BDAT, the last chunk in full */
+	bool ended;           /* for BDAT: the chunk, not the message */
 	bool refused;         /* the rest is read off, no handler sees it */
 	bool close_after;     /* ... and the session ends with the refusal */
 	enum smtp_disconnect_reason close_reason;
@@ -256,7 +281,8 @@ typedef void server_proceed(struct smtp_server_session *s, bool accepted,
 			    const struct smtp_reply *given);
 server_proceed server_connect_proceed, server_helo_proceed, server_vrfy_proceed,
 	server_expn_proceed, server_help_proceed, server_auth_proceed, server_mail_proceed,
-	server_rcpt_proceed, server_data_proceed, server_content_proceed, server_end_proceed;
+	server_rcpt_proceed, server_data_proceed, server_bdat_proceed, server_content_proceed,
+	server_end_proceed;
 
 /* --- commands ------------------------------------------------------------------------------- */
 
@@ -267,6 +293,7 @@ bool server_extension_is_usable(const struct smtp_server_session *s,
 				enum smtp_server_extension extension);
 void server_helo_run(struct smtp_server_session *s, struct smtp_span argument);
 void server_ehlo_run(struct smtp_server_session *s, struct smtp_span argument);
+void server_lhlo_run(struct smtp_server_session *s, struct smtp_span argument);
 
 /** Runs one command line, or answers why not. */
 void server_command_run(struct smtp_server_session *s, struct smtp_span line);
@@ -277,19 +304,52 @@ void server_command_trace(struct smtp_server_session *s, struct smtp_span line, 
 void server_mail_run(struct smtp_server_session *s, struct smtp_span argument);
 void server_rcpt_run(struct smtp_server_session *s, struct smtp_span argument);
 void server_data_run(struct smtp_server_session *s, struct smtp_span argument);
+bool server_transaction_is_open(const struct smtp_server_session *s);
 /** Ends the transaction, if there is one; `reset` is called unless it was completed. */
 void server_transaction_end(struct smtp_server_session *s, bool completed);
 /** Calls `reset` where it is owed; nothing is known of the transaction afterwards. */
 void server_transaction_forget(struct smtp_server_session *s);
 
-void server_content_begin(struct smtp_server_session *s);
+/** Content is to come in the transaction: by DATA, or in chunks. */
+void server_content_begin(struct smtp_server_session *s, bool chunked);
 /** Takes octets of content; returns how many. */
 size_t server_content_take(struct smtp_server_session *s, struct smtp_span input);
 /** The content will not be accepted: this is said after its end. */
 void server_content_refuse(struct smtp_server_session *s, const struct smtp_reply *reply);
+/** What will be said of it; the text is borrowed from the session. */
+struct smtp_reply server_content_refusal(const struct smtp_server_session *s);
+/** Octets that may still be read off before the session is closed instead. */
+uint64_t server_content_swallow_left(const struct smtp_server_session *s);
+/** A run of content has been decoded: on to the handlers, or away with it. */
+void server_content_run(struct smtp_server_session *s, struct smtp_span run);
+/** All content has come: the refusal, or the end phase. */
+void server_content_finish(struct smtp_server_session *s);
+bool server_content_is_unacceptable(const struct smtp_server_session *s);
+/** From here on no handler sees content; their transaction is over. */
+void server_content_stop(struct smtp_server_session *s);
 void server_content_release(struct smtp_server_session *s);
-/** Instant at which content has been too slow, UINT64_MAX: never. */
+/** Instant at which content has been too slow on the whole; UINT64_MAX: never. */
+uint64_t server_content_slowest(const struct smtp_server_session *s);
+/** The same, or of silence in the midst of it. */
 uint64_t server_content_deadline(const struct smtp_server_session *s);
+
+/** BDAT. `refusal`: what the rules on commands say against it; code 0: nothing. */
+void server_bdat_run(struct smtp_server_session *s, struct smtp_span argument,
+		     const struct smtp_reply *refusal);
+/** A line that can't be understood: if it may be BDAT, nobody knows what the octets behind it are, and
+ *  the session ends with this reply. False: it is none. */
+bool server_bdat_is_lost(struct smtp_server_session *s, struct smtp_span head, const char *text);
+/** Takes octets of a chunk; returns how many. */
+size_t server_chunk_take(struct smtp_server_session *s, struct smtp_span input);
+/** The chunk has come in full: its reply, or the end of the message. */
+void server_chunk_end(struct smtp_server_session *s);
+
+/** The reply after the end of data: this one, or with LMTP one for each recipient, this one where none
+ *  was set. Releases *results. */
+void server_results_answer(struct smtp_server_session *s, struct server_results *results,
+			   const struct smtp_reply *common);
+/** None differs any more. */
+void server_results_clear(struct server_results *results);
 
 bool server_auth_is_usable(const struct smtp_server_session *s);
 void server_auth_run(struct smtp_server_session *s, struct smtp_span argument);

@@ -21,13 +21,23 @@ void server_transaction_forget(struct smtp_server_session *s)
 		server_hooks_reset(s, entered);
 }
 
+bool server_transaction_is_open(const struct smtp_server_session *s)
+{
+	enum { OPEN = 1 << SERVER_MAIL | 1 << SERVER_RCPT | 1 << SERVER_CONTENT | 1 << SERVER_BDAT };
+
+	return (1 << s->state & OPEN) != 0 ||
+	       (s->state == SERVER_CHUNK && (1 << s->content.chunk.back & OPEN) != 0);
+}
+
 void server_transaction_end(struct smtp_server_session *s, bool completed)
 {
+	bool open = server_transaction_is_open(s);
+
 	if (completed)
 		s->txn.entered = 0;
 	server_transaction_forget(s);
 	server_content_release(s);
-	if (s->state == SERVER_MAIL || s->state == SERVER_RCPT || s->state == SERVER_CONTENT)
+	if (open)
 		server_session_set_state(s, SERVER_READY);
 }
 
@@ -196,6 +206,7 @@ void server_mail_proceed(struct smtp_server_session *s, bool accepted,
 {
 	if (accepted) {
 		s->transactions++;
+		s->txn.binary = s->args.mail.body == SMTP_BODY_BINARYMIME;
 		server_session_set_state(s, SERVER_MAIL);
 	} else {
 		server_transaction_forget(s); /* handlers before the one that refused */
@@ -241,7 +252,9 @@ void server_rcpt_proceed(struct smtp_server_session *s, bool accepted,
 void server_data_run(struct smtp_server_session *s, struct smtp_span argument)
 {
 	(void)argument;
-	if (s->state == SERVER_RCPT)
+	if (s->txn.binary)
+		server_reply_error(s, 503, "5.5.1", "BINARYMIME needs BDAT");
+	else if (s->state == SERVER_RCPT)
 		server_phase_begin(s, SERVER_PHASE_DATA);
 	else if (s->txn.recipient_refused)
 		/* no error: a pipelining client can't know */
@@ -258,5 +271,6 @@ void server_data_proceed(struct smtp_server_session *s, bool accepted,
 		return;
 	}
 	server_reply(s, 354, NULL, "go ahead, end with a dot on a line of its own");
-	server_content_begin(s);
+	server_session_set_state(s, SERVER_CONTENT);
+	server_content_begin(s, false);
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum phase { CONNECT, HELO, AUTH, MAIL, RCPT, DATA, CONTENT, END, VRFY, EXPN, HELP, PHASES };
+enum phase { CONNECT, HELO, AUTH, MAIL, RCPT, DATA, CONTENT, END, VRFY, EXPN, HELP, RESULT, PHASES };
 
 static const struct {
 	const char *name;
@@ -18,6 +18,7 @@ static const struct {
 	[MAIL] = { "mail", true },	  [RCPT] = { "rcpt", true },	   [DATA] = { "data", false },
 	[CONTENT] = { "content", false }, [END] = { "end", false },	   [VRFY] = { "vrfy", true },
 	[EXPN] = { "expn", true },	  [HELP] = { "help", false },
+	[RESULT] = { "result", true },
 };
 
 /* --- the head ------------------------------------------------------------------------------- */
@@ -51,6 +52,7 @@ static const struct {
 	OPTION(content_timeout_ms, KIND_U32),
 	OPTION(min_content_rate, KIND_U32),
 	OPTION(error_delay_max_ms, KIND_U32),
+	OPTION(lmtp, KIND_BOOL),
 };
 
 void policy_init(struct policy *policy)
@@ -353,6 +355,20 @@ static enum smtp_verdict on_content(struct smtp_server_session *s, struct smtp_s
 	return decide_by(scene, s, CONTENT, no_key());
 }
 
+/* What is said of single recipients, by index; in an SMTP session it has to be harmless. */
+static void give_results(const struct policy *policy, struct smtp_server_session *s)
+{
+	for (size_t i = 0; i < policy->rule_count; i++) {
+		const struct policy_rule *rule = &policy->rules[i];
+		struct smtp_reply reply = smtp_reply_of(rule->code, rule->enhanced, rule->text);
+		size_t index = strtoul(rule->key, NULL, 10);
+
+		if (rule->phase == RESULT && index < smtp_server_session_recipient_count(s) &&
+		    smtp_server_session_recipient_reply(s, index, &reply) != 0)
+			abort();
+	}
+}
+
 static enum smtp_verdict on_end(struct smtp_server_session *s, void *user)
 {
 	struct scene *scene = user;
@@ -360,6 +376,7 @@ static enum smtp_verdict on_end(struct smtp_server_session *s, void *user)
 
 	if (!rule || rule->code < 400)
 		scene->messages++;
+	give_results(scene->policy, s);
 	return decide(scene, s, END, rule);
 }
 

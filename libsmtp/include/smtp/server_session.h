@@ -91,6 +91,9 @@ struct smtp_server_session_options {
 	/* The reply to the second protocol error, and to the second failed login, is held back 100 ms,
 	 * and each later one longer: 250 ms, 500 ms, 1 s, 2 s, 5 s; never longer than this. 0: at once. */
 	uint32_t error_delay_max_ms;
+	/* LMTP (RFC 2033): LHLO greets, and after the end of data there is one reply for each recipient that
+	 * was accepted, in order; PIPELINING and ENHANCEDSTATUSCODES are always on. Not for port 25. */
+	bool lmtp;
 };
 
 #define SMTP_SERVER_SESSION_OPTIONS_INIT                                                           \
@@ -185,7 +188,7 @@ struct smtp_server_session_handler {
 	size_t size; /* sizeof(struct smtp_server_session_handler) */
 	/** Before the greeting. A refusal is sent instead of it and ends the session. */
 	enum smtp_verdict (*connect)(struct smtp_server_session *, void *user);
-	/** HELO or EHLO; `name` as the client sent it, syntax checked. */
+	/** HELO, EHLO or LHLO; `name` as the client sent it, syntax checked. */
 	enum smtp_verdict (*helo)(struct smtp_server_session *, struct smtp_span name, bool extended,
 				  void *user);
 	/** A login. Accept, or refuse with 535 5.7.8 (or 454 4.7.0 when it can't be checked now). */
@@ -195,12 +198,15 @@ struct smtp_server_session_handler {
 				  void *user);
 	enum smtp_verdict (*rcpt)(struct smtp_server_session *, const struct smtp_rcpt_request *,
 				  void *user);
-	/** DATA, before 354. */
+	/** DATA, before 354, or the first BDAT of a message. A refusal of BDAT holds for the message. */
 	enum smtp_verdict (*data)(struct smtp_server_session *, void *user);
 	/** A run of content. PENDING stops reading until smtp_server_session_reply(). A refusal holds for
-	 *  the message: the rest is read off, and it is the reply after the end of data. */
+	 *  the message: the rest is read off, and it is the reply after the end of data, or to each chunk
+	 *  from this one on. What came by DATA is empty or ends with CRLF; what came by BDAT ends as it
+	 *  was sent, and with BODY=BINARYMIME it is any octets. */
 	enum smtp_verdict (*content)(struct smtp_server_session *, struct smtp_span octets, void *user);
-	/** The end of data. 250 is sent for ACCEPT: only say so when the message is on stable storage. */
+	/** The end of data. 250 is sent for ACCEPT: only say so when the message is on stable storage.
+	 *  With LMTP see also smtp_server_session_recipient_reply(). */
 	enum smtp_verdict (*end)(struct smtp_server_session *, void *user);
 	enum smtp_verdict (*vrfy)(struct smtp_server_session *, const struct smtp_vrfy_request *,
 				  void *user);
@@ -287,6 +293,17 @@ SMTP_API void smtp_server_session_free(struct smtp_server_session *);
  *  no phase waits, SMTP_EINVAL for another code. After a PENDING one, look at wants() and feed() again. */
 SMTP_API int smtp_server_session_reply(struct smtp_server_session *, const struct smtp_reply *reply);
 
+/** With LMTP: what is said of one recipient after the end of data instead of the verdict of the `end`
+ *  phase. Allowed in that phase, from within `end` or while it is pending. A phase that refuses refuses
+ *  all, whatever was set. With SMTP there is one reply for all: then this is checked and forgotten.
+ *  @index  of the recipient among those that were accepted, from 0, in the order of RCPT.
+ *  @reply  2yz, 4yz or 5yz but 421; of its text the first line is copied, at most 400 octets. NULL: as
+ *          the verdict.
+ *  Returns 0, SMTP_EINVAL (no such recipient, another code), SMTP_ESTATE, SMTP_ENOMEM. */
+SMTP_API SMTP_MUST_USE int smtp_server_session_recipient_reply(struct smtp_server_session *,
+							       size_t index,
+							       const struct smtp_reply *reply);
+
 /* Getters: pointers are borrowed, valid until the next call that feeds the session. */
 
 /** "192.0.2.1", "2001:db8::1"; "" if it has none or nobody said. After PROXY or XCLIENT those of the
@@ -299,7 +316,7 @@ SMTP_API const char *smtp_server_session_local_address(const struct smtp_server_
 SMTP_API uint16_t smtp_server_session_local_port(const struct smtp_server_session *);
 /** The name of HELO or EHLO; "" before it. */
 SMTP_API const char *smtp_server_session_helo_name(const struct smtp_server_session *);
-/** "SMTP", "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA" (RFC 3848). Static. */
+/** "SMTP", "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA"; "LMTP" and its kin (RFC 3848). Static. */
 SMTP_API const char *smtp_server_session_protocol(const struct smtp_server_session *);
 SMTP_API bool smtp_server_session_has_tls(const struct smtp_server_session *);
 /** As told to tls_started(); "" without TLS. */
