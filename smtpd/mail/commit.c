@@ -185,16 +185,6 @@ static void store(struct mail_commit *c)
 
 /* ---- Signing ---- */
 
-/** The domain that signs: the reverse-path's, which is known to be the account's own; with a null
- *  reverse-path that of the account. */
-static const char *signing_domain(const struct mail_commit *c)
-{
-	const char *address = c->txn.reverse_path[0] != '\0' ? c->txn.reverse_path : c->account;
-	const char *at = strrchr(address, '@');
-
-	return at != NULL ? at + 1 : "";
-}
-
 static int put_on_top(struct mail_commit *c, const char *field)
 {
 	struct smtp_buf whole;
@@ -240,13 +230,14 @@ static void opened_done(struct smtp_work *work)
 	struct mail_commit *c = (struct mail_commit *)work;
 
 	if (c->error == 0)
-		c->error = keeper_sign(c->keeper, signing_domain(c), smtp_buf_span(&c->added),
+		c->error = keeper_sign(c->keeper, c->txn.author_domain, smtp_buf_span(&c->added),
 				       c->fd, c->content_bytes, signed_, c);
 	if (c->error != 0)
 		finish_refused(c);
 }
 
-/** The keeper reads content through a descriptor, so it has to be in its file first. */
+/** Signed for the domain in From, which is the account's own: the signature is aligned (RFC 7489, 3.1.1).
+ *  The keeper reads content through a descriptor, so it has to be in its file first. */
 static void sign(struct mail_commit *c)
 {
 	c->work.run = opened_run;
@@ -387,24 +378,43 @@ static bool is_in_a_loop(const struct mail_transaction *txn, struct smtp_span he
 	       was_delivered_before(txn, head);
 }
 
-enum smtp_verdict mail_commit(struct mail_session *s)
+/** From here on the message is the commit's, and the reply too. False: out of memory. */
+static bool begin(struct mail_session *s)
 {
-	struct mail_commit *c;
-	struct smtp_span head = smtp_spool_content_head(s->txn.file);
+	struct mail_commit *c = commit_new(s);
 
-	if (is_in_a_loop(&s->txn, head))
-		return mail_refuse(s, 554, "5.4.6", "The message is in a loop");
-	c = commit_new(s);
 	if (c == NULL)
-		return mail_refuse(s, 451, "4.3.0", "Out of memory, try again later");
-	head = smtp_spool_content_head(c->txn.file);
-	if (add_fields(c, s->server_session, head) != 0) {
+		return false;
+	if (add_fields(c, s->server_session, smtp_spool_content_head(c->txn.file)) != 0) {
 		commit_free(c);
-		return mail_refuse(s, 451, "4.3.0", "Out of memory, try again later");
+		return false;
 	}
 	if (c->account != NULL)
 		sign(c);
 	else
 		store(c);
+	return true;
+}
+
+void mail_commit_authorized(struct mail_session *s)
+{
+	struct smtp_reply reply = smtp_reply_of(451, "4.3.0", "Out of memory, try again later");
+
+	if (!begin(s))
+		(void)smtp_server_answer(s->ticket, &reply);
+}
+
+enum smtp_verdict mail_commit(struct mail_session *s)
+{
+	enum smtp_verdict verdict = SMTP_ACCEPT;
+
+	if (is_in_a_loop(&s->txn, smtp_spool_content_head(s->txn.file)))
+		return mail_refuse(s, 554, "5.4.6", "The message is in a loop");
+	if (s->role != ROLE_MX)
+		verdict = mail_decide_authors(s);
+	if (verdict != SMTP_ACCEPT)
+		return verdict;
+	if (!begin(s))
+		return mail_refuse(s, 451, "4.3.0", "Out of memory, try again later");
 	return SMTP_PENDING;
 }

@@ -145,6 +145,7 @@ static void on_disconnect(struct smtp_server_session *ss, enum smtp_disconnect_r
 	if (s == NULL)
 		return;
 	mail_question_orphan(s);
+	mail_authors_orphan(s);
 	mail_commit_orphan(s);
 	mail_write_orphan(s);
 	mail_transaction_reset(s->process, &s->txn);

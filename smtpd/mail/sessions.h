@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* sessions.h - what the parts of incoming mail share: the process, one session, its transaction. Who may
- * send what to whom is decided in policy.c, a message becomes durable in commit.c.
+ * send what to whom is decided in policy.c and authors.c, a message becomes durable in commit.c.
  */
 #ifndef SMTPD_MAIL_SESSIONS_H
 #define SMTPD_MAIL_SESSIONS_H
@@ -43,6 +43,7 @@ struct mail_transaction {
 	struct smtp_loop *loop; /* of the session; set with the file */
 	uint64_t begun_ms;      /* DATA, by the clock of the loop */
 	bool body_8bitmime;
+	char author_domain[SMTP_DOMAIN_MAX + 1]; /* a submission's: of the first address in From */
 };
 
 /** One session, in the slot of the handler. */
@@ -55,6 +56,7 @@ struct mail_session {
 	struct mail_transaction txn;
 	struct mail_question *question; /* under way at the keeper; NULL: none */
 	struct mail_write *write;       /* content on its way to disk; NULL: none */
+	struct mail_authors *authors;   /* asked about at the end of data; NULL: none */
 	struct mail_commit *commit;     /* the message that is being stored; NULL: none */
 	uint32_t accepted;              /* messages */
 	bool tls_logged;
@@ -83,8 +85,17 @@ void mail_transaction_reset(struct mail_process *, struct mail_transaction *);
 void mail_file_discard(struct mail_process *, struct smtp_loop *, struct smtp_spool_file *);
 void mail_write_orphan(struct mail_session *);
 
+/* authors.c: who wrote a submission */
+/** At the end of data. SMTP_ACCEPT: all authors are the login's. After SMTP_PENDING the message is either
+ *  refused or given to mail_commit_authorized(). */
+enum smtp_verdict mail_decide_authors(struct mail_session *);
+/** The session ends while the keeper is asked about its authors. */
+void mail_authors_orphan(struct mail_session *);
+
 /* commit.c: the end of data: fields on top, signature, stable storage, then the reply */
 enum smtp_verdict mail_commit(struct mail_session *);
+/** Goes on once the authors are known to be the login's. */
+void mail_commit_authorized(struct mail_session *);
 /** The session ends meanwhile; the message does not. */
 void mail_commit_orphan(struct mail_session *);
 
