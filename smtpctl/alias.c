@@ -5,10 +5,25 @@
 #include "cli/output.h"
 #include "smtpctl/smtpctl.h"
 
+/** A target may come to be later, but more often it is a slip of the pen. */
+static int warn_of_unknown(struct smtp_accounts *accounts, const char *target)
+{
+	struct smtp_resolve found = { .target_count = 0 };
+	struct smtp_mailbox mailbox;
+	int err = smtp_mailbox_parse(&mailbox, smtp_span_of(target), 0);
+
+	if (err == 0)
+		err = smtp_accounts_resolve(accounts, &mailbox, &found);
+	if (err == 0 && found.kind == SMTP_RESOLVE_UNKNOWN)
+		cli_error("warning: nobody has the address %s yet; mail to it is refused", target);
+	smtp_resolve_release(&found);
+	return err;
+}
+
 int ctl_alias_add(const struct cli_command *self, int argc, char **argv, void *user)
 {
 	struct smtp_accounts *accounts;
-	int first = cli_options_read(self, argc, argv, NULL), status;
+	int first = cli_options_read(self, argc, argv, NULL), status, i;
 
 	if (first < 0)
 		return CLI_USAGE;
@@ -21,6 +36,8 @@ int ctl_alias_add(const struct cli_command *self, int argc, char **argv, void *u
 			    smtp_accounts_alias_add(accounts, argv[first],
 						    (const char *const *)&argv[first + 1],
 						    (size_t)(argc - first - 1)));
+	for (i = first + 1; i < argc && status == CLI_DONE; i++)
+		status = ctl_result(accounts, argv[i], warn_of_unknown(accounts, argv[i]));
 	smtp_accounts_close(accounts);
 	return status;
 }

@@ -121,6 +121,20 @@ def test_aliases_plus_forms_and_catch_all():
         assert len(d.mails("bob")) == 2, "a recipient who is named twice gets it once"
 
 
+def test_alias_to_nobody_is_added_with_a_warning():
+    with Daemon(start=False) as d:
+        out = d.ctl("alias", "add", "all@example.test", "alice@example.test", "bbo@example.test",
+                    "bob+x@example.test", "any@remote.test")
+        assert out.returncode == 0, out.stderr
+        lines = out.stderr.splitlines()
+        assert len(lines) == 1 and "warning" in lines[0] and "bbo@example.test" in lines[0], lines
+        assert len(d.ctl_json("alias", "list")) == 4
+        out = d.ctl("alias", "add", "other@example.test", "all@example.test")
+        assert (out.returncode, out.stderr) == (0, ""), out.stderr
+        out = d.ctl("alias", "add", "third@example.test", "all@example.test", "no address")
+        assert out.returncode == 1 and "warning" not in out.stderr, out.stderr
+
+
 def test_alias_of_aliases():
     with Daemon() as d:
         names = [f"list{n}@example.test" for n in range(3)]
