@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: ISC */
+/* The n-th allocation fails in the ready-made middleware, for each n until all of it is made and a message
+ * has passed: a clean error or a 4yz reply, and nothing leaks. Left out under sanitizers, which bring a
+ * malloc of their own.
+ */
+#include <smtp/middleware.h>
+#include <smtp/server_session.h>
+
+#include "tests/unit/testing.h"
+
+#if defined(__has_feature)
+#define HAS_FEATURE(name) __has_feature(name)
+#else
+#define HAS_FEATURE(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+	HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer) || \
+	HAS_FEATURE(memory_sanitizer) || !defined(__GLIBC__)
+int main(void)
+{
+	return EXIT_SUCCESS;
+}
+#else
+
+/* --- an allocator that fails once ------------------------------------------------------------- */
+
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t count, size_t n);
+void *__libc_realloc(void *p, size_t n);
+void __libc_free(void *p);
+
+static bool armed;
+static unsigned until_failure; /* 0: none any more */
+static bool failed;
+static long live;
+
+static bool fails(void)
+{
+	if (!armed || until_failure == 0 || --until_failure > 0)
+		return false;
+	failed = true;
+	return true;
+}
+
+static void *counted(void *p)
+{
+	if (armed && p)
+		live++;
+	return p;
+}
+
+void *malloc(size_t n)
+{
+	return fails() ? NULL : counted(__libc_malloc(n));
+}
+
+void *calloc(size_t count, size_t n)
+{
+	return fails() ? NULL : counted(__libc_calloc(count, n));
+}
+
+void *realloc(void *p, size_t n)
+{
+	if (fails())
+		return NULL;
+	return p ? __libc_realloc(p, n) : counted(__libc_malloc(n));
+}
+
+void free(void *p)
+{
+	if (armed && p)
+		live--;
+	__libc_free(p);
+}
+
+/* libcheck allocates too. */
+#define MUST(condition)                                                                            \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			abort();                                                                   \
+	} while (0)
+
+/* --- all of the middleware -------------------------------------------------------------------- */
+
+static enum smtp_verdict on_connect(struct smtp_server_session *s, void *user)
+{
+	(void)s;
+	(void)user;
+	return SMTP_NEXT;
+}
+
+static int make(struct smtp_middleware *m, unsigned which)
+{
+	static const char *const networks[] = { "192.0.2.0/24", "2001:db8::/32", NULL };
+	static const char *const domains[] = { "b\xc3\xbc" "cher.example", "example.org", ".example",
+					       NULL };
+	struct smtp_connection_check_options connections = SMTP_CONNECTION_CHECK_OPTIONS_INIT;
+	struct smtp_recipient_domains_options recipients = SMTP_RECIPIENT_DOMAINS_OPTIONS_INIT;
+
+	connections.allow = networks;
+	connections.deny = networks + 1;
+	recipients.domains = domains;
+	switch (which) {
+	case 0:
+		return smtp_middleware_connect(m, on_connect, NULL);
+	case 1:
+		return smtp_middleware_connection_check(m, &connections);
+	case 2:
+		return smtp_middleware_rate_limit(m, NULL);
+	case 3:
+		return smtp_middleware_recipient_domains(m, &recipients);
+	case 4:
+		return smtp_middleware_received(m, "mx.example.org");
+	default:
+		return smtp_middleware_require_tls(m, SMTP_AT_CONNECT);
+	}
+}
+
+enum { MADE = 5 };
+
+/* Greeting, EHLO, MAIL, RCPT, DATA: each answer good or 4yz. */
+static void talk(struct smtp_server_session *s)
+{
+	static const char text[] = "EHLO c.example\r\nMAIL FROM:<a@b.example>\r\n"
+				   "RCPT TO:<bob@xn--bcher-kva.example>\r\nRSET\r\n"
+				   "MAIL FROM:<>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\n";
+	size_t taken = 0;
+	struct smtp_span out;
+	bool line = true;
+
+	if (smtp_server_session_start(s, 1000) != 0)
+		return;
+	if (smtp_server_session_feed(s, text, sizeof text - 1, 1000, &taken) != 0)
+		return;
+	out = smtp_server_session_output(s);
+	for (size_t i = 0; i < out.n; i++) {
+		/* what follows a refused RCPT is 503 or 554 */
+		if (line)
+			MUST(out.p[i] == '2' || out.p[i] == '3' || out.p[i] == '4' || failed);
+		line = out.p[i] == '\n';
+	}
+	smtp_server_session_sent(s, out.n);
+}
+
+static void session_behind(const struct smtp_middleware *m, unsigned n)
+{
+	struct smtp_server_session_options options = SMTP_SERVER_SESSION_OPTIONS_INIT;
+	struct smtp_server_session *s = NULL;
+	int err;
+
+	options.hostname = "mx.example.org";
+	err = smtp_server_session_new(&s, &options, NULL, NULL);
+	if (!err)
+		err = smtp_server_session_set_peer(s, "192.0.2.1", 25);
+	for (unsigned i = 0; !err && i < n; i++)
+		err = smtp_server_session_use(s, &m[i]);
+	if (!err)
+		talk(s);
+	smtp_server_session_free(s);
+}
+
+/* Makes all of it and has a session pass. */
+static void run(void)
+{
+	struct smtp_middleware m[MADE];
+	unsigned made = 0;
+	int err = 0;
+
+	while (made < MADE && !err) {
+		memset(&m[made], 0x55, sizeof *m);
+		err = make(&m[made], made);
+		made += !err;
+	}
+	if (err)
+		MUST(err == SMTP_ENOMEM && failed && m[made].size == 0x5555555555555555);
+	else
+		session_behind(m, made);
+	while (made > 0)
+		smtp_middleware_release(&m[--made]);
+}
+
+START_TEST(every_allocation)
+{
+	unsigned n = 0;
+
+	run(); /* what libidn2 and others keep for good */
+	do {
+		until_failure = ++n;
+		failed = false;
+		live = 0;
+		armed = true;
+		run();
+		armed = false;
+		ck_assert_msg(live == 0, "%ld blocks left at %u", live, n);
+	} while (failed);
+	ck_assert_uint_gt(n, 20);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("middleware_memory");
+	TCase *tc = tcase_create("all");
+
+	tcase_add_test(tc, every_allocation);
+	suite_add_tcase(s, tc);
+	return tests_run(s);
+}
+
+#endif
