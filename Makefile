@@ -15,6 +15,7 @@ BUILD     ?= build
 SAN       ?=
 WERROR    ?= 0
 FUZZ_SECONDS ?= 20
+FUZZ_SEED    ?=
 
 PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
@@ -263,7 +264,7 @@ fuzz:
 	@scripts/deps.sh fuzz
 	@$(AGAIN) fuzz-built CC=clang SAN=fuzzer-no-link,address,undefined
 fuzz-built: $(FUZZERS)
-	@FUZZ_SECONDS='$(FUZZ_SECONDS)' FOUND='$(BUILD)/fuzz-found' scripts/fuzz.sh $(FUZZERS)
+	@FUZZ_SECONDS='$(FUZZ_SECONDS)' FUZZ_SEED='$(FUZZ_SEED)' FOUND='$(BUILD)/fuzz-found' scripts/fuzz.sh $(FUZZERS)
 
 bench:
 	@scripts/deps.sh bench
