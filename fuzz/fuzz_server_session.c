@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* fuzz_server_session.c - a whole server session. Four octets choose options and where the rest, the
+/* fuzz_server_session.c - a whole server session. Five octets choose options and where the rest, the
  * client's octets, is cut. Fed whole and in pieces it must say the same; its replies are well formed,
  * its memory is bounded, its events come in order, and its trace hides what AUTH sends.
  */
@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 			abort();                                                                   \
 	} while (0)
 
-enum { HEAD = 4, INPUT_MAX = 1 << 16, MEMORY_MAX = 1 << 18 };
+enum { HEAD = 5, INPUT_MAX = 1 << 16, MEMORY_MAX = 1 << 18 };
 
 struct run {
 	const uint8_t *head;
@@ -114,12 +114,25 @@ static enum smtp_verdict on_content(struct smtp_server_session *s, struct smtp_s
 	return decide(s, run, 5, 0);
 }
 
+/* Every other recipient, if it is to be; one too many is no recipient. */
+static void set_results(struct smtp_server_session *s, const struct run *run)
+{
+	struct smtp_reply full = smtp_reply_of(452, "4.2.2", "mailbox\rfull\nno");
+	size_t recipients = smtp_server_session_recipient_count(s);
+
+	MUST(recipients > 0);
+	MUST(smtp_server_session_recipient_reply(s, recipients, &full) == SMTP_EINVAL);
+	for (size_t i = 0; (run->head[4] & 8) && i < recipients; i += 2)
+		MUST(smtp_server_session_recipient_reply(s, i, &full) == 0);
+}
+
 static enum smtp_verdict on_end(struct smtp_server_session *s, void *user)
 {
 	struct run *run = user;
 
 	MUST(run->in_transaction);
 	run->in_transaction = false;
+	set_results(s, run);
 	return decide(s, run, 6, 0);
 }
 
@@ -207,6 +220,9 @@ static struct smtp_server_session *begin(struct run *run)
 	options.max_line_bytes = 100;
 	options.max_errors = run->head[2] ? run->head[2] : 1000;
 	options.max_auth_failures = 3;
+	options.lmtp = (run->head[4] & 1) != 0;
+	options.extensions |= run->head[4] & 2 ? SMTP_SERVER_CHUNKING : 0;
+	options.extensions |= run->head[4] & 4 ? SMTP_SERVER_BINARYMIME : 0;
 	MUST(smtp_server_session_new(&s, &options, &handler, run) == 0);
 	MUST(smtp_server_session_start(s, 0) == 0);
 	return s;
