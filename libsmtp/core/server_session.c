@@ -340,7 +340,7 @@ static size_t take_some(struct smtp_server_session *s, struct smtp_span input)
  * what is held back. */
 static void set_now(struct smtp_server_session *s, uint64_t now_ms)
 {
-	if (s->run.waiting)
+	if (s->run.waiting && !s->rearm)
 		return; /* so that now_ms is when the waiting began */
 	if (s->rearm) {
 		s->content.started_ms += now_ms - s->now_ms;
@@ -353,6 +353,14 @@ static void set_now(struct smtp_server_session *s, uint64_t now_ms)
 	s->now_ms = now_ms;
 	if (now_ms >= s->hold_until_ms)
 		release(s);
+}
+
+/* A verdict has come, and with it the time. */
+static void take_time(struct smtp_server_session *s, uint64_t now_ms)
+{
+	s->rearm = true;
+	set_now(s, now_ms);
+	settle(s);
 }
 
 int smtp_server_session_feed(struct smtp_server_session *s, const void *octets, size_t n,
@@ -419,9 +427,7 @@ int smtp_server_session_called(struct smtp_server_session *s, uint64_t now_ms)
 	if (s->run.call != SERVER_CALL_MADE || is_busy(s))
 		return SMTP_ESTATE;
 	server_phase_called(s);
-	s->rearm = true;
-	set_now(s, now_ms);
-	settle(s);
+	take_time(s, now_ms);
 	return 0;
 }
 
@@ -493,10 +499,12 @@ uint64_t smtp_server_session_deadline(const struct smtp_server_session *s)
 		return s->rearm ? s->now_ms : s->hold_until_ms;
 	if (s->state == SERVER_CLOSED)
 		return s->out.n > 0 ? after(s->wait_since_ms, SERVER_LINGER_MS) : UINT64_MAX;
-	if (s->state == SERVER_NEW || s->run.waiting)
+	if (s->state == SERVER_NEW || s->run.call != SERVER_CALL_NONE)
 		return UINT64_MAX;
 	if (s->rearm)
 		return s->now_ms;
+	if (s->run.waiting)
+		return after(s->now_ms, s->options.verdict_timeout_ms);
 	if (s->state == SERVER_CONTENT || s->state == SERVER_CHUNK)
 		return server_content_deadline(s);
 	deadline = after(s->wait_since_ms, s->options.command_timeout_ms);
@@ -513,6 +521,11 @@ void smtp_server_session_tick(struct smtp_server_session *s, uint64_t now_ms)
 	set_now(s, now_ms);
 	if (now_ms < smtp_server_session_deadline(s))
 		return;
+	if (s->run.waiting) {
+		server_phase_overdue(s);
+		take_time(s, now_ms);
+		return;
+	}
 	if (s->state == SERVER_CLOSED)
 		smtp_buf_release(&s->out); /* the peer does not read it */
 	else
@@ -557,6 +570,11 @@ const char *smtp_server_session_account(const struct smtp_server_session *s)
 uint64_t smtp_server_session_now_ms(const struct smtp_server_session *s)
 {
 	return s->now_ms;
+}
+
+uint64_t smtp_server_session_question(const struct smtp_server_session *s)
+{
+	return s->questions;
 }
 
 bool smtp_server_session_in_transaction(const struct smtp_server_session *s)
