@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* server_session_private.h - what the files of the server session share: its struct, and who does
- * what. server_session.c: life, input, output, time. server_phases.c: the chain of handlers.
- * server_reply.c, server_results.c: replies going out. server_peer.c: who is at the other end. All
- * others: the commands, each check -> decide (a phase) -> proceed.
+ * what. server_session.c: life, input, output, time; server_getters.c: questions. server_phases.c: the
+ * chain of handlers. server_reply.c, server_results.c: replies going out. server_peer.c: who is at the
+ * other end. All others: the commands, each check -> decide (a phase) -> proceed.
  */
 #ifndef SMTP_CORE_SERVER_SESSION_PRIVATE_H
 #define SMTP_CORE_SERVER_SESSION_PRIVATE_H
