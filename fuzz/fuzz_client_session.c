@@ -2,8 +2,9 @@
 /* Whole client sessions against any server. Four octets choose what the client wants, the rest is what
  * the server says, line by line; a line that begins with octet 1, 2, 3 is a timeout, the end of the
  * connection, a failure of the driver. Played with whole lines, then octet by octet: the same must
- * come of it. Checked besides: line ends and length of all that is sent, content as the decoder reads
- * it, one end at most, one result for each transaction, bounded memory, no secret in the trace.
+ * come of it. Checked besides: line ends and length of all that is sent, also in chunks, content as the
+ * decoder reads it, one end at most, one result for each transaction and each recipient, bounded
+ * memory, no secret in the trace.
  */
 #include "libsmtp/core/client_session_private.h"
 #include "libsmtp/core/command.h"
@@ -11,7 +12,8 @@
 
 enum { OPTION_OCTETS = 4 };
 
-static const char content[] = "Subject: x\r\n\r\n.\n..\r\n.a\rb\n\r\n";
+static const char piece_of_content[] = "Subject: x\r\n\r\n.\n..\r\n.a\rb\n\r\n";
+enum { PIECE = sizeof(piece_of_content) - 1, PIECES_MAX = 1300 /* three chunks */ };
 static const char secret[] = "AGpvZQBzM2NyZXQ="; /* of joe, s3cret */
 
 struct run {
@@ -24,6 +26,9 @@ struct run {
 	size_t content_at;
 	bool after_cr;
 	size_t line;  /* octets of the line that is being sent */
+	char head[32]; /* its begin */
+	uint64_t chunk; /* octets that are left of the chunk on its way */
+	unsigned recipients, settled; /* of the transaction; a set */
 	struct smtp_data_decoder decoder;
 	uint64_t hash; /* of all that was sent and told */
 	uint64_t now;
@@ -48,19 +53,40 @@ static void add_event(struct run *r, char event, int value, const struct smtp_re
 	}
 }
 
+static size_t content_size(const struct run *r)
+{
+	return r->options[1] & 32 ? PIECE * PIECES_MAX : PIECE;
+}
+
+static int rewind_content(void *user)
+{
+	struct run *r = user;
+
+	r->content_at = 0;
+	r->reading = false;
+	return 0;
+}
+
+static int to_ascii(const char *domain, char out[SMTP_DOMAIN_MAX + 1])
+{
+	need(strcmp(domain, "\xc3\xb6.org") == 0);
+	memcpy(out, "xn--nda.org", sizeof("xn--nda.org"));
+	return 0;
+}
+
 static int read_content(void *user, uint8_t *out, size_t cap, size_t *n)
 {
 	struct run *r = user;
-	size_t left = sizeof(content) - 1 - r->content_at;
+	size_t left = content_size(r) - r->content_at;
 
 	if (!r->reading)
 		smtp_data_decoder_init(&r->decoder, 0, false);
 	r->reading = true;
-	*n = r->options[1] % 8 + 1U;
+	*n = r->options[1] & 16 ? 1000 : r->options[1] % 8 + 1U;
 	*n = *n < left ? *n : left;
 	need(*n <= cap);
-	memcpy(out, content + r->content_at, *n);
-	r->content_at += *n;
+	for (size_t i = 0; i < *n; i++)
+		out[i] = (uint8_t)piece_of_content[r->content_at++ % PIECE];
 	return *n == 0 && r->options[1] & 64 ? SMTP_EIO : 0;
 }
 
@@ -69,6 +95,12 @@ static void work(struct run *r)
 	static const struct smtp_path from = { { "a", "b.org" } };
 	static const struct smtp_path to[] = {
 		{ { "r", "x.org" } }, { { "a b", "[127.0.0.1]" } }, { { "postmaster", "" } },
+		{ { "r", "\xc3\xb6.org" } }, { { "\xc3\xb6", "x.org" } }, { { "r", "y.org" } },
+	};
+	static const struct smtp_client_recipient recipients[] = {
+		{ SMTP_DSN_NOTIFY_NEVER, NULL },
+		{ SMTP_DSN_NOTIFY_SUCCESS | SMTP_DSN_NOTIFY_DELAY, "rfc822;a+b@x.org" },
+		{ 0, "utf-8;\xc3\xb6 @x.org" },
 	};
 	struct smtp_client_transaction txn = SMTP_CLIENT_TRANSACTION_INIT;
 
@@ -81,12 +113,27 @@ static void work(struct run *r)
 	}
 	r->mails_left--;
 	txn.reverse_path = &from;
-	txn.forward_paths = to;
+	txn.forward_paths = r->options[2] & 64 ? to + 3 : to;
 	txn.forward_path_count = r->options[2] % 3 + 1U;
-	txn.content_bytes = r->options[2] & 16 ? 1000 : 0;
-	txn.body_8bitmime = r->options[2] & 32;
-	txn.content = (struct smtp_client_content){ read_content, r };
+	txn.content_bytes = r->options[2] & 16 ? content_size(r) : 0;
+	txn.body = r->options[2] & 32 ? SMTP_BODY_8BITMIME :
+		   r->options[3] & 32 ? SMTP_BODY_BINARYMIME : SMTP_BODY_7BIT;
+	txn.content = (struct smtp_client_content){ .read = read_content, .user = r };
+	if (r->options[3] & 8)
+		txn.content.rewind = rewind_content;
+	if (r->options[2] & 128) {
+		txn.recipients = recipients;
+		txn.ret = SMTP_DSN_RETURN_HEADERS;
+		txn.envid = "a+b";
+		txn.auth = "a=b@x.org";
+		txn.require_tls = r->options[3] & 16;
+		txn.smtputf8 = r->options[2] & 64;
+	}
+	txn.refuse_bare_newlines = r->options[3] & 16 && txn.body != SMTP_BODY_BINARYMIME;
 	r->content_at = 0;
+	r->reading = false;
+	r->recipients = (unsigned)txn.forward_path_count;
+	r->settled = 0;
 	if (smtp_client_session_mail(r->s, &txn) == 0)
 		r->begun++;
 }
@@ -105,6 +152,17 @@ static void on_reply(struct smtp_client_session *s, enum smtp_client_step step, 
 	add_event(user, 'R', (int)step * 1000 + (int)index, reply);
 }
 
+static void on_recipient(struct smtp_client_session *s, enum smtp_client_step step, size_t index,
+			 const struct smtp_reply *reply, void *user)
+{
+	struct run *r = user;
+
+	(void)s;
+	need(r->done < r->begun && index < r->recipients && !(r->settled & 1U << index));
+	r->settled |= 1U << index;
+	add_event(r, 't', (int)step * 1000 + (int)index, reply);
+}
+
 static void on_done(struct smtp_client_session *s, enum smtp_client_step step,
 		    const struct smtp_reply *final, void *user)
 {
@@ -112,6 +170,7 @@ static void on_done(struct smtp_client_session *s, enum smtp_client_step step,
 
 	(void)s;
 	add_event(r, 'd', (int)step, final);
+	need(r->settled == (1U << r->recipients) - 1);
 	r->reading = false;
 	r->done++;
 	work(r);
@@ -152,18 +211,52 @@ static void on_trace(struct smtp_client_session *s, bool from_server, struct smt
 static const struct smtp_client_session_handler handler = {
 	.size = sizeof(handler), .ready = on_ready, .reply = on_reply,
 	.transaction_done = on_done, .failed = on_failed, .finished = on_finished,
-	.trace = on_trace,
+	.trace = on_trace, .recipient_done = on_recipient,
 };
+
+static bool is_binary(const struct run *r)
+{
+	return r->s->txn.body == SMTP_BODY_BINARYMIME;
+}
+
+/* The head of a chunk: "BDAT 13" or "BDAT 13 LAST". No line of the content begins so. */
+static void end_line(struct run *r)
+{
+	size_t n = r->line < sizeof(r->head) ? r->line : sizeof(r->head) - 1;
+	struct smtp_span line = smtp_span_make(r->head, n);
+	bool last;
+
+	if (!smtp_span_is(smtp_span_slice(line, 0, 5), "BDAT "))
+		return;
+	line = smtp_span_slice(line, 5, n - 7); /* without its CRLF */
+	last = line.n > 5 && smtp_span_is(smtp_span_slice(line, line.n - 5, 5), " LAST");
+	need(smtp_span_uint(smtp_span_slice(line, 0, line.n - (last ? 5 : 0)), &r->chunk) == 0);
+	need(!last || (r->content_at == content_size(r) && !(r->options[1] & 64)));
+}
 
 /* No bare CR or LF, no endless command. */
 static void check_lines(struct run *r, struct smtp_span out)
 {
 	for (size_t i = 0; i < out.n; i++) {
-		need(r->after_cr == (out.p[i] == '\n'));
-		r->after_cr = out.p[i] == '\r';
-		r->line = out.p[i] == '\n' ? 0 : r->line + 1;
-		need(r->line < SMTP_COMMAND_LINE_MAX);
-		need(out.p[i] != 0);
+		uint8_t c = out.p[i];
+
+		need(c != 0);
+		need(r->after_cr == (c == '\n') || (r->chunk > 0 && is_binary(r)));
+		r->after_cr = c == '\r';
+		if (r->chunk > 0) {
+			r->chunk--;
+			need(r->chunk > 0 || is_binary(r) || !r->after_cr);
+			r->after_cr = r->after_cr && r->chunk > 0;
+			continue;
+		}
+		if (r->line < sizeof(r->head))
+			r->head[r->line] = (char)c;
+		r->line++;
+		need(r->line < SMTP_COMMAND_LINE_MAX_EXTENDED);
+		if (c == '\n') {
+			end_line(r);
+			r->line = 0;
+		}
 	}
 }
 
@@ -176,7 +269,7 @@ static void check_content(struct run *r, struct smtp_span out)
 		bool end = smtp_data_decoder_feed(&r->decoder, out, &taken, &run) == SMTP_DATA_END;
 
 		out = smtp_span_slice(out, taken, out.n);
-		need(!end || (out.n == 0 && r->content_at == sizeof(content) - 1 &&
+		need(!end || (out.n == 0 && r->content_at == content_size(r) &&
 			      !(r->options[1] & 64)));
 	}
 	need(!r->decoder.bare_newline);
@@ -184,7 +277,7 @@ static void check_content(struct run *r, struct smtp_span out)
 
 static void pump(struct run *r)
 {
-	size_t most = r->options[1] & 128 ? 1 : SIZE_MAX;
+	size_t most = !(r->options[1] & 128) ? SIZE_MAX : r->options[1] & 32 ? 997 : 1;
 
 	while (smtp_client_session_wants(r->s) & SMTP_WANTS_WRITE) {
 		struct smtp_span out = smtp_client_session_output(r->s, r->now);
@@ -193,7 +286,7 @@ static void pump(struct run *r)
 		out = smtp_span_slice(out, 0, most);
 		add(r, out.p, out.n);
 		check_lines(r, out);
-		if (r->s->txn.sending)
+		if (r->s->txn.sending && !r->s->txn.chunked)
 			check_content(r, out);
 		smtp_client_session_sent(r->s, out.n, ++r->now);
 	}
@@ -247,6 +340,9 @@ static struct smtp_client_session *make_session(struct run *r)
 	options.password = choice & 8 ? "s3cret" : NULL;
 	options.auth_without_tls = choice & 16;
 	options.mechanism = choice & 32 ? SMTP_MECHANISM_LOGIN : 0;
+	options.lmtp = choice & 64;
+	options.chunking = choice & 128;
+	options.domain_to_ascii = r->options[3] & 8 ? to_ascii : NULL;
 	need(smtp_client_session_new(&r->s, &options, &handler, r) == 0);
 	if (options.tls == SMTP_CLIENT_TLS_IMPLICIT)
 		need(smtp_client_session_tls_started(r->s, "TLSv1.3", 0) == 0);

@@ -232,8 +232,8 @@ static int transmit(struct smtp_client *client, const struct envelope *e, struct
 	txn.forward_paths = e->to;
 	txn.forward_path_count = e->count;
 	txn.content_bytes = content.n;
-	txn.body_8bitmime = has_8bit(content);
-	txn.content = (struct smtp_client_content){ read_content, &reader };
+	txn.body = has_8bit(content) ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT;
+	txn.content = (struct smtp_client_content){ .read = read_content, .user = &reader };
 	err = smtp_client_send(client, &txn, results);
 	if (err)
 		cli_error("%s", smtp_client_problem(client));

@@ -63,6 +63,7 @@ static int session_init(struct smtp_client_session *s,
 	smtp_client_session_options_init(&s->options);
 	smtp_buf_init(&s->out, CLIENT_OUTPUT_MAX);
 	smtp_buf_init(&s->command, SMTP_COMMAND_LINE_MAX_EXTENDED);
+	smtp_buf_init(&s->ehlo_text, SMTP_REPLY_OCTETS_MAX);
 	smtp_reply_parser_init(&s->parser);
 	s->user = user;
 	if ((err = smtp_client_copy_sized(&s->options, sizeof(s->options), options)) ||
@@ -103,6 +104,7 @@ void smtp_client_session_free(struct smtp_client_session *s)
 	smtp_buf_wipe(&s->command);
 	smtp_client_login_wipe(&s->login);
 	smtp_client_transaction_release(&s->txn);
+	smtp_buf_release(&s->ehlo_text);
 	smtp_reply_parser_release(&s->parser);
 	free(s);
 }
@@ -129,6 +131,19 @@ void smtp_client_become_idle(struct smtp_client_session *s)
 	smtp_buf_wipe(&s->command);
 }
 
+/* What the next reply belongs to: the last chunk is the end of data, and with LMTP that has an answer
+ * for each accepted recipient. */
+static struct client_cursor answered(const struct smtp_client_session *s)
+{
+	struct client_cursor at = s->reply_at;
+
+	if (at.step == SMTP_STEP_BDAT && s->txn.complete && at.index == s->txn.last_chunk)
+		at = (struct client_cursor){ .step = SMTP_STEP_END };
+	if (at.step == SMTP_STEP_END && s->options.lmtp && !s->txn.outcome.known)
+		at.index = smtp_client_recipient_find(&s->txn, 0, CLIENT_RECIPIENT_ACCEPTED);
+	return at;
+}
+
 /* Where an error happens, if one happens now. */
 static enum smtp_client_step current_step(const struct smtp_client_session *s)
 {
@@ -141,7 +156,7 @@ static enum smtp_client_step current_step(const struct smtp_client_session *s)
 	case CLIENT_IDLE:
 		return s->job == CLIENT_JOB_MAIL ? SMTP_STEP_MAIL : SMTP_STEP_COMMAND;
 	default:
-		return s->txn.sending ? SMTP_STEP_CONTENT : s->reply_at.step;
+		return s->txn.sending ? SMTP_STEP_CONTENT : answered(s).step;
 	}
 }
 
@@ -245,12 +260,20 @@ static bool has_work(const struct smtp_client_session *s)
  * only inside a group of pipelined commands, and no further than the output has room. */
 static bool may_send(const struct smtp_client_session *s)
 {
+	bool is_chunk = s->send_at.step == SMTP_STEP_BDAT;
+
 	if (s->state != CLIENT_BUSY || s->out.n >= CLIENT_OUTPUT_FULL)
+		return false;
+	if (is_chunk && (s->out.n > 0 || s->txn.complete))
 		return false;
 	if (s->outstanding == 0)
 		return true;
-	return s->options.pipelining && s->extensions.pipelining && !s->txn.outcome.known &&
-	       smtp_client_step_of(s->send_at.step)->joins_group;
+	if (!s->options.pipelining || !s->extensions.pipelining || s->txn.outcome.known)
+		return false;
+	if (s->options.lmtp && s->send_at.step == SMTP_STEP_DATA)
+		return false; /* a 354 that nobody will get could not be answered (RFC 2033, 4.2) */
+	return is_chunk ? smtp_client_chunk_joins_group(s, s->send_at.index) :
+			  smtp_client_step_of(s->send_at.step)->joins_group;
 }
 
 static void begin_work(struct smtp_client_session *s)
@@ -259,6 +282,8 @@ static void begin_work(struct smtp_client_session *s)
 		smtp_client_transaction_begin(s);
 	else if (s->job == CLIENT_JOB_COMMAND)
 		smtp_client_go_to(s, SMTP_STEP_COMMAND);
+	else if (s->job == CLIENT_JOB_STARTTLS)
+		smtp_client_go_to(s, SMTP_STEP_STARTTLS);
 	else
 		smtp_client_go_to(s, SMTP_STEP_QUIT);
 }
@@ -278,7 +303,7 @@ static void pull_content(struct smtp_client_session *s)
 {
 	int err;
 
-	if (!s->txn.sending || s->txn.complete || s->out.n > 0)
+	if (!s->txn.sending || s->txn.chunked || s->txn.complete || s->out.n > 0)
 		return;
 	err = smtp_client_content_pull(s);
 	if (smtp_client_is_over(s))
@@ -325,7 +350,7 @@ void smtp_client_session_sent(struct smtp_client_session *s, size_t n, uint64_t 
 	if (!s->txn.sending)
 		s->flushed += count_line_ends(s->out.p, n);
 	smtp_buf_drop(&s->out, n);
-	if (s->txn.sending && s->txn.complete && s->out.n == 0) {
+	if (s->txn.sending && s->out.n == 0 && (s->txn.complete || s->txn.chunked)) {
 		s->txn.sending = false;
 		s->flushed++;
 	}
@@ -365,18 +390,20 @@ static bool ends_session(struct smtp_client_session *s, const struct smtp_reply 
 	if (reply->code != 421 && s->flushed > 0)
 		return false;
 	if (s->flushed > 0)
-		notify_reply(s, s->reply_at, reply);
+		notify_reply(s, answered(s), reply);
 	smtp_client_end(s, reply->code == 421 ? SMTP_EREFUSED : SMTP_EPROTO, step, reply);
 	return true;
 }
 
 static void answer(struct smtp_client_session *s, const struct smtp_reply *reply)
 {
-	struct client_cursor at = s->reply_at;
+	struct client_cursor at = answered(s);
 
-	s->reply_at = smtp_client_cursor_next(s, at);
-	s->outstanding--;
-	s->flushed--;
+	if (!smtp_client_end_has_more(s, at)) {
+		s->reply_at = smtp_client_cursor_next(s, s->reply_at);
+		s->outstanding--;
+		s->flushed--;
+	}
 	if (at.step == SMTP_STEP_COMMAND) {
 		smtp_client_become_idle(s); /* so that `reply` may give the next one */
 		s->challenged = reply->code == 334;
@@ -486,6 +513,7 @@ static uint32_t timeout_ms(const struct smtp_client_session *s)
 		return s->options.greeting_timeout_ms;
 	case SMTP_STEP_DATA:
 		return s->options.data_timeout_ms;
+	case SMTP_STEP_BDAT:
 	case SMTP_STEP_END:
 		return s->txn.sending ? s->options.block_timeout_ms : s->options.end_timeout_ms;
 	case SMTP_STEP_QUIT:
@@ -528,6 +556,7 @@ int smtp_client_session_tls_started(struct smtp_client_session *s, const char *d
 	if (s->state == CLIENT_NEW)
 		return 0;
 	s->extensions = (struct smtp_extensions){ 0 };
+	smtp_buf_clear(&s->ehlo_text);
 	smtp_reply_parser_release(&s->parser);
 	smtp_reply_parser_init(&s->parser);
 	s->timer_from_ms = now_ms;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* client_session_private.h - the inside of a client session, shared by client_session.c (life, octets,
- * time, the two cursors), client_steps.c (the table of steps, set-up), client_transaction.c (MAIL to
- * the end of data), client_auth.c, client_work.c and client_trace.c. Nobody else includes it.
+ * time, the two cursors), client_steps.c (the table of steps, set-up), client_transaction.c (its parts
+ * and outcome), client_envelope.c (MAIL, RCPT), client_content.c (DATA, BDAT, RSET), client_auth.c,
+ * client_work.c and client_trace.c. Nobody else includes it.
  */
 #ifndef SMTP_CORE_CLIENT_SESSION_PRIVATE_H
 #define SMTP_CORE_CLIENT_SESSION_PRIVATE_H
@@ -26,9 +27,9 @@ enum client_state {
 	CLIENT_FAILED
 };
 
-enum client_job { CLIENT_JOB_NONE, CLIENT_JOB_MAIL, CLIENT_JOB_COMMAND };
+enum client_job { CLIENT_JOB_NONE, CLIENT_JOB_MAIL, CLIENT_JOB_COMMAND, CLIENT_JOB_STARTTLS };
 
-/* A place in the list of steps; index counts the repetitions of RCPT. */
+/* A place in the list of steps; index counts the repetitions of RCPT and BDAT. */
 struct client_cursor {
 	enum smtp_client_step step;
 	size_t index;
@@ -45,6 +46,12 @@ struct client_step {
 	bool joins_group; /* may be sent before the step ahead of it is answered (RFC 2920, 3.1) */
 };
 
+/* Was it a no? 3yz is neither yes nor no. */
+static inline bool client_is_refusal(const struct smtp_reply *reply)
+{
+	return smtp_reply_is_transient(reply) || smtp_reply_is_permanent(reply);
+}
+
 /* What ended a transaction; kept until all that was sent has been answered. */
 struct client_outcome {
 	bool known;
@@ -53,20 +60,42 @@ struct client_outcome {
 	struct smtp_buf text;
 };
 
+enum client_recipient_state {
+	CLIENT_RECIPIENT_DUE,
+	CLIENT_RECIPIENT_ACCEPTED,
+	CLIENT_RECIPIENT_SETTLED /* its result was told */
+};
+
+struct client_recipient {
+	struct smtp_path path;
+	enum client_recipient_state state;
+	unsigned notify;
+	struct smtp_buf orcpt; /* encoded */
+};
+
 /* All of one transaction; released by one function. */
 struct client_transaction {
 	struct smtp_path reverse_path;
-	struct smtp_path *forward_paths;
+	struct client_recipient *recipients;
 	size_t count;
 	uint64_t content_bytes;
-	bool body_8bitmime;
+	enum smtp_body_kind body;
+	bool smtputf8; /* asked for, or found to be needed */
+	bool require_tls;
+	bool refuse_bare_newlines;
+	enum smtp_dsn_return ret;
+	char *envid;
+	char *auth;
 	struct smtp_client_content content;
 	struct smtp_data_encoder encoder;
 	struct smtp_buf raw; /* read, not yet encoded */
 	size_t accepted;     /* recipients */
 	bool open;           /* MAIL was accepted, so the server holds a transaction */
-	bool sending;        /* the end of data is not flushed yet */
+	bool chunked;        /* BDAT, not DATA */
+	bool again;          /* the server does not know BDAT after all: once more with DATA */
+	bool sending;        /* a chunk, or the end of data, is not flushed yet */
 	bool complete;       /* the end of data is in the output */
+	size_t last_chunk;   /* its index, when complete */
 	bool content_due;    /* 354 was said: no way out but the end of data */
 	struct client_outcome outcome;
 };
@@ -100,6 +129,8 @@ struct smtp_client_session {
 
 	bool has_tls;
 	struct smtp_extensions extensions;
+	struct smtp_buf ehlo_text; /* of the reply to EHLO */
+	uint64_t mails; /* transactions begun in this session */
 	struct client_login login;
 
 	enum client_job job;
@@ -143,6 +174,9 @@ const struct client_step *smtp_client_step_of(enum smtp_client_step step);
 /** The place behind `at`. */
 struct client_cursor smtp_client_cursor_next(const struct smtp_client_session *s,
 					     struct client_cursor at);
+/** Puts "EHLO me.example" and the like. */
+SMTP_MUST_USE int smtp_client_put_words(struct smtp_client_session *s, const char *verb,
+					const char *argument);
 /** The last part of set-up was done. */
 void smtp_client_set_up(struct smtp_client_session *s);
 
@@ -166,6 +200,12 @@ SMTP_MUST_USE int smtp_client_transaction_copy(struct client_transaction *out,
 void smtp_client_transaction_release(struct client_transaction *txn);
 /** Begins the one that was given to mail(). */
 void smtp_client_transaction_begin(struct smtp_client_session *s);
+/** What ends the transaction; the first one counts. */
+void smtp_client_transaction_set_outcome(struct client_transaction *txn, enum smtp_client_step step,
+					 const struct smtp_reply *reply);
+/** Tells the result of one recipient, unless it was told. */
+void smtp_client_transaction_settle(struct smtp_client_session *s, size_t index,
+				    enum smtp_client_step step, const struct smtp_reply *reply);
 /** Calls transaction_done and forgets the transaction; the session has its next state already. */
 void smtp_client_transaction_report(struct smtp_client_session *s);
 /** After each answer: is the outcome known and nothing left to be answered? */
@@ -173,18 +213,40 @@ void smtp_client_transaction_check(struct smtp_client_session *s);
 /** Is this answer only the echo of a refusal that was told before? Then no recipient is settled by it. */
 bool smtp_client_transaction_is_echo(const struct smtp_client_session *s,
 				     enum smtp_client_step step);
-/** Encodes content until the output is full or the end of data is in it. Returns an error of the source. */
-SMTP_MUST_USE int smtp_client_content_pull(struct smtp_client_session *s);
+/** The first recipient from `index` on in that state; `count` if there is none. */
+size_t smtp_client_recipient_find(const struct client_transaction *txn, size_t index,
+				  enum client_recipient_state state);
+
+/* client_envelope.c */
+
+/** Can the path be sent by anybody? UTF-8 is fine. */
+bool smtp_client_path_is_sendable(const struct smtp_path *path);
+/** "rfc822;bob@example.org" as the value of ORCPT (RFC 3461, 4.2; RFC 6533, 3). SMTP_EINVAL. */
+SMTP_MUST_USE int smtp_client_orcpt_encode(struct smtp_buf *out, const char *orcpt);
+/** What is known to fail before anything is sent gets its outcome here: the whole, or recipients. */
+void smtp_client_envelope_prepare(struct smtp_client_session *s);
 int smtp_client_mail_send(struct smtp_client_session *s, size_t index);
 int smtp_client_rcpt_send(struct smtp_client_session *s, size_t index);
-int smtp_client_data_send(struct smtp_client_session *s, size_t index);
-int smtp_client_end_send(struct smtp_client_session *s, size_t index);
-int smtp_client_rset_send(struct smtp_client_session *s, size_t index);
 void smtp_client_mail_reply(struct smtp_client_session *s, size_t index,
 			    const struct smtp_reply *reply);
 void smtp_client_rcpt_reply(struct smtp_client_session *s, size_t index,
 			    const struct smtp_reply *reply);
+
+/* client_content.c */
+
+/** Encodes content until the output is full or the end of data is in it. Returns an error of the source. */
+SMTP_MUST_USE int smtp_client_content_pull(struct smtp_client_session *s);
+/** May the next chunk leave before what is ahead of it was answered? */
+bool smtp_client_chunk_joins_group(const struct smtp_client_session *s, size_t index);
+/** Do more replies belong to the same command? LMTP has one for each accepted recipient. */
+bool smtp_client_end_has_more(const struct smtp_client_session *s, struct client_cursor at);
+int smtp_client_data_send(struct smtp_client_session *s, size_t index);
+int smtp_client_bdat_send(struct smtp_client_session *s, size_t index);
+int smtp_client_end_send(struct smtp_client_session *s, size_t index);
+int smtp_client_rset_send(struct smtp_client_session *s, size_t index);
 void smtp_client_data_reply(struct smtp_client_session *s, size_t index,
+			    const struct smtp_reply *reply);
+void smtp_client_bdat_reply(struct smtp_client_session *s, size_t index,
 			    const struct smtp_reply *reply);
 void smtp_client_end_reply(struct smtp_client_session *s, size_t index,
 			   const struct smtp_reply *reply);

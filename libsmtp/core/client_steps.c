@@ -7,22 +7,17 @@
 #include "libsmtp/core/extension.h"
 #include "libsmtp/core/span.h"
 
-static bool is_refusal(const struct smtp_reply *reply)
-{
-	return smtp_reply_is_transient(reply) || smtp_reply_is_permanent(reply);
-}
-
 /* For steps whose answer is yes or no; 3yz is an answer to neither. */
 static void refuse(struct smtp_client_session *s, int error, enum smtp_client_step step,
 		   const struct smtp_reply *reply)
 {
-	if (is_refusal(reply))
+	if (client_is_refusal(reply))
 		smtp_client_give_up(s, error, step, reply);
 	else
 		smtp_client_end(s, SMTP_EPROTO, step, reply);
 }
 
-static int put_words(struct smtp_client_session *s, const char *verb, const char *argument)
+int smtp_client_put_words(struct smtp_client_session *s, const char *verb, const char *argument)
 {
 	const struct smtp_span parts[] = { smtp_span_of(verb), smtp_span_of(argument) };
 
@@ -58,19 +53,28 @@ static void after_hello(struct smtp_client_session *s)
 static int ehlo_send(struct smtp_client_session *s, size_t index)
 {
 	(void)index;
-	return put_words(s, "EHLO ", s->helo_name);
+	return smtp_client_put_words(s, s->options.lmtp ? "LHLO " : "EHLO ", s->helo_name);
+}
+
+/* Without memory for it there is no more than what the library knows itself. */
+static void keep_ehlo_text(struct smtp_client_session *s, struct smtp_span text)
+{
+	smtp_buf_clear(&s->ehlo_text);
+	if (smtp_buf_append_span(&s->ehlo_text, text))
+		smtp_buf_clear(&s->ehlo_text);
 }
 
 /* Servers without EHLO say 500 or 502, others 504 or 550: after any 5yz HELO gets its chance
- * (RFC 5321, 3.2). */
+ * (RFC 5321, 3.2). LMTP knows nothing but LHLO (RFC 2033, 4.1). */
 static void ehlo_reply(struct smtp_client_session *s, size_t index, const struct smtp_reply *reply)
 {
 	(void)index;
-	if (smtp_reply_is_permanent(reply)) {
+	if (smtp_reply_is_permanent(reply) && !s->options.lmtp) {
 		smtp_client_go_to(s, SMTP_STEP_HELO);
 	} else if (smtp_reply_is_positive(reply)) {
 		smtp_extensions_parse(&s->extensions, reply->text);
 		s->extensions.extended = true;
+		keep_ehlo_text(s, reply->text);
 		after_hello(s);
 	} else {
 		refuse(s, SMTP_EREFUSED, SMTP_STEP_EHLO, reply);
@@ -80,7 +84,7 @@ static void ehlo_reply(struct smtp_client_session *s, size_t index, const struct
 static int helo_send(struct smtp_client_session *s, size_t index)
 {
 	(void)index;
-	return put_words(s, "HELO ", s->helo_name);
+	return smtp_client_put_words(s, "HELO ", s->helo_name);
 }
 
 static void helo_reply(struct smtp_client_session *s, size_t index, const struct smtp_reply *reply)
@@ -97,16 +101,22 @@ static void helo_reply(struct smtp_client_session *s, size_t index, const struct
 static int starttls_send(struct smtp_client_session *s, size_t index)
 {
 	(void)index;
-	return put_words(s, "STARTTLS", "");
+	return smtp_client_put_words(s, "STARTTLS", "");
 }
 
 static void starttls_reply(struct smtp_client_session *s, size_t index,
 			   const struct smtp_reply *reply)
 {
+	bool on_demand = s->job == CLIENT_JOB_STARTTLS;
+
 	(void)index;
+	if (on_demand)
+		s->job = CLIENT_JOB_NONE;
 	if (smtp_reply_is_positive(reply))
 		s->state = CLIENT_TLS_WANTED;
-	else if (is_refusal(reply) && s->options.tls == SMTP_CLIENT_TLS_OPPORTUNISTIC)
+	else if (client_is_refusal(reply) && on_demand)
+		smtp_client_become_idle(s);
+	else if (client_is_refusal(reply) && s->options.tls == SMTP_CLIENT_TLS_OPPORTUNISTIC)
 		smtp_client_auth_begin(s);
 	else
 		refuse(s, SMTP_ETLS, SMTP_STEP_STARTTLS, reply);
@@ -148,14 +158,14 @@ static void command_reply(struct smtp_client_session *s, size_t index,
 	(void)index;
 	if (reply->code == 221) /* it was QUIT */
 		smtp_client_finish(s);
-	else if (!smtp_reply_is_positive(reply) && !is_refusal(reply) && reply->code != 334)
+	else if (!smtp_reply_is_positive(reply) && !client_is_refusal(reply) && reply->code != 334)
 		smtp_client_end(s, SMTP_EPROTO, SMTP_STEP_COMMAND, reply);
 }
 
 static int quit_send(struct smtp_client_session *s, size_t index)
 {
 	(void)index;
-	return put_words(s, "QUIT", "");
+	return smtp_client_put_words(s, "QUIT", "");
 }
 
 /* --- the table ------------------------------------------------------------------------------- */
@@ -177,6 +187,8 @@ static const struct client_step steps[] = {
 			     true },
 	[SMTP_STEP_DATA] = { "DATA", smtp_client_data_send, smtp_client_data_reply, SMTP_STEP_END,
 			     true },
+	[SMTP_STEP_BDAT] = { "BDAT", smtp_client_bdat_send, smtp_client_bdat_reply, SMTP_STEP_BDAT,
+			     true },
 	[SMTP_STEP_CONTENT] = { .name = "content" },
 	[SMTP_STEP_END] = { "end of data", smtp_client_end_send, smtp_client_end_reply,
 			    SMTP_STEP_END, false },
@@ -196,10 +208,27 @@ const char *smtp_client_step_str(enum smtp_client_step step)
 	return (size_t)step < sizeof(steps) / sizeof(*steps) ? steps[step].name : "unknown";
 }
 
+static struct client_cursor behind_recipients(const struct smtp_client_session *s)
+{
+	return (struct client_cursor){ .step = s->txn.chunked ? SMTP_STEP_BDAT : SMTP_STEP_DATA };
+}
+
+/* Whose result is known already is not asked for; the last chunk is followed by nothing. */
 struct client_cursor smtp_client_cursor_next(const struct smtp_client_session *s,
 					     struct client_cursor at)
 {
-	if (at.step == SMTP_STEP_RCPT && at.index + 1 < s->txn.count)
-		return (struct client_cursor){ SMTP_STEP_RCPT, at.index + 1 };
-	return (struct client_cursor){ .step = steps[at.step].next };
+	size_t from = at.step == SMTP_STEP_RCPT ? at.index + 1 : 0;
+	size_t index;
+
+	switch (at.step) {
+	case SMTP_STEP_MAIL:
+	case SMTP_STEP_RCPT:
+		index = smtp_client_recipient_find(&s->txn, from, CLIENT_RECIPIENT_DUE);
+		return index < s->txn.count ? (struct client_cursor){ SMTP_STEP_RCPT, index } :
+					      behind_recipients(s);
+	case SMTP_STEP_BDAT:
+		return (struct client_cursor){ SMTP_STEP_BDAT, at.index + 1 };
+	default:
+		return (struct client_cursor){ .step = steps[at.step].next };
+	}
 }

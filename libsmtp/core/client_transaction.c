@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* client_transaction.c - one transaction of a client session: MAIL, RCPT, DATA, content, end of data, and
- * RSET where the server would else be left half-way. Decides when the outcome is known and told.
+/* client_transaction.c - one transaction of a client session as a whole: what was asked for, its
+ * beginning and outcome, the results of recipients. What is said on the way is in client_envelope.c and
+ * client_content.c.
  */
 #include "libsmtp/core/client_session_private.h"
 
@@ -8,44 +9,44 @@
 #include <string.h>
 
 #include "libsmtp/core/span.h"
+#include "libsmtp/core/syntax.h"
 
 /* --- what was asked for ---------------------------------------------------------------------- */
 
-/* "<local-part@domain>"; returns its length. */
-static size_t format_path(const struct smtp_path *path, char out[SMTP_MAILBOX_TEXT_MAX + 3])
+static size_t xtext_length(struct smtp_span text)
 {
-	const char *bare = "<postmaster>";
-	size_t n;
+	size_t n = text.n;
 
-	if (smtp_path_is_bare_postmaster(path)) {
-		memcpy(out, bare, strlen(bare) + 1);
-		return strlen(bare);
-	}
-	out[0] = '<';
-	n = smtp_mailbox_format(&path->mailbox, out + 1, SMTP_MAILBOX_TEXT_MAX + 1);
-	if (n > SMTP_MAILBOX_TEXT_MAX)
-		n = 0;
-	out[n + 1] = '>';
-	out[n + 2] = '\0';
-	return n + 2;
+	for (size_t i = 0; i < text.n; i++)
+		n += smtp_is(text.p[i], SMTP_CC_XCHAR) ? 0 : 2;
+	return n;
 }
 
-/* What is sent is read back: it must be the path that was meant, all of it in ASCII. */
-static bool is_sendable(const struct smtp_path *path)
+/* xtext escapes anything, but what is decoded must be printable (RFC 3461, 4.4). */
+static bool is_envid(const char *envid)
 {
-	const struct smtp_mailbox *mailbox = &path->mailbox;
-	char text[SMTP_MAILBOX_TEXT_MAX + 3];
-	struct smtp_path read;
-	size_t used;
-	size_t n;
+	struct smtp_span text = smtp_span_of(envid);
 
-	if (!memchr(mailbox->local_part, '\0', sizeof(mailbox->local_part)) ||
-	    !memchr(mailbox->domain, '\0', sizeof(mailbox->domain)))
-		return false;
-	n = format_path(path, text);
-	return smtp_path_parse(&read, smtp_span_make(text, n), 0, &used) == 0 &&
-	       strcmp(read.mailbox.local_part, mailbox->local_part) == 0 &&
-	       strcmp(read.mailbox.domain, mailbox->domain) == 0;
+	return !envid || (text.n > 0 && xtext_length(text) <= SMTP_ENVID_MAX &&
+			  !smtp_span_has(text, SMTP_CC_CONTROL | SMTP_CC_UTF8));
+}
+
+static bool is_auth(const char *auth)
+{
+	struct smtp_mailbox mailbox;
+
+	return !auth || strcmp(auth, "<>") == 0 ||
+	       smtp_mailbox_parse(&mailbox, smtp_span_of(auth), SMTP_ADDRESS_UTF8) == 0;
+}
+
+static bool is_recipient(const struct smtp_client_recipient *recipient)
+{
+	unsigned known = SMTP_DSN_NOTIFY_NEVER | SMTP_DSN_NOTIFY_SUCCESS | SMTP_DSN_NOTIFY_FAILURE |
+			 SMTP_DSN_NOTIFY_DELAY;
+
+	return (recipient->notify & ~known) == 0 &&
+	       (!(recipient->notify & SMTP_DSN_NOTIFY_NEVER) ||
+		recipient->notify == SMTP_DSN_NOTIFY_NEVER);
 }
 
 static int check_transaction(const struct smtp_client_transaction *in)
@@ -53,57 +54,110 @@ static int check_transaction(const struct smtp_client_transaction *in)
 	if (!in->reverse_path || !in->forward_paths || in->forward_path_count == 0 ||
 	    !in->content.read)
 		return SMTP_EINVAL;
-	if (!is_sendable(in->reverse_path) || smtp_path_is_bare_postmaster(in->reverse_path))
+	if (!smtp_client_path_is_sendable(in->reverse_path) ||
+	    smtp_path_is_bare_postmaster(in->reverse_path))
+		return SMTP_EINVAL;
+	if (in->ret > SMTP_DSN_RETURN_HEADERS || in->body > SMTP_BODY_BINARYMIME ||
+	    !is_envid(in->envid) || !is_auth(in->auth) ||
+	    (in->body == SMTP_BODY_BINARYMIME && in->refuse_bare_newlines))
 		return SMTP_EINVAL;
 	for (size_t i = 0; i < in->forward_path_count; i++)
-		if (!is_sendable(&in->forward_paths[i]) ||
-		    smtp_path_is_null(&in->forward_paths[i]))
+		if (!smtp_client_path_is_sendable(&in->forward_paths[i]) ||
+		    smtp_path_is_null(&in->forward_paths[i]) ||
+		    (in->recipients && !is_recipient(&in->recipients[i])))
 			return SMTP_EINVAL;
 	return 0;
+}
+
+static int copy_text(char **out, const char *text)
+{
+	size_t size = text ? strlen(text) + 1 : 0;
+
+	*out = text ? malloc(size) : NULL;
+	if (*out)
+		memcpy(*out, text, size);
+	return text && !*out ? SMTP_ENOMEM : 0;
+}
+
+static int copy_recipients(struct client_transaction *out, const struct smtp_client_transaction *in)
+{
+	int err = 0;
+
+	out->recipients = calloc(in->forward_path_count, sizeof(*out->recipients));
+	if (!out->recipients)
+		return SMTP_ENOMEM;
+	out->count = in->forward_path_count;
+	for (size_t i = 0; i < out->count && !err; i++) {
+		struct client_recipient *to = &out->recipients[i];
+
+		to->path = in->forward_paths[i];
+		smtp_buf_init(&to->orcpt, SMTP_ORCPT_MAX);
+		if (!in->recipients)
+			continue;
+		to->notify = in->recipients[i].notify;
+		if (in->recipients[i].orcpt)
+			err = smtp_client_orcpt_encode(&to->orcpt, in->recipients[i].orcpt);
+	}
+	return err;
 }
 
 int smtp_client_transaction_copy(struct client_transaction *out,
 				 const struct smtp_client_transaction *in)
 {
 	struct smtp_client_transaction all = SMTP_CLIENT_TRANSACTION_INIT;
-	struct smtp_path *paths;
 	int err = smtp_client_copy_sized(&all, sizeof(all), in);
 
 	if (!err)
 		err = check_transaction(&all);
 	if (err)
 		return err;
-	paths = calloc(all.forward_path_count, sizeof(*paths));
-	if (!paths)
-		return SMTP_ENOMEM;
-	memcpy(paths, all.forward_paths, all.forward_path_count * sizeof(*paths));
 	*out = (struct client_transaction){
 		.reverse_path = *all.reverse_path,
-		.forward_paths = paths,
-		.count = all.forward_path_count,
 		.content_bytes = all.content_bytes,
-		.body_8bitmime = all.body_8bitmime,
+		.body = all.body,
+		.smtputf8 = all.smtputf8,
+		.require_tls = all.require_tls,
+		.refuse_bare_newlines = all.refuse_bare_newlines,
+		.ret = all.ret,
 		.content = all.content,
 	};
 	smtp_buf_init(&out->raw, CLIENT_READ_SIZE);
 	smtp_buf_init(&out->outcome.text, SMTP_REPLY_OCTETS_MAX);
-	smtp_data_encoder_init(&out->encoder);
-	return 0;
+	err = copy_recipients(out, &all);
+	if (!err)
+		err = copy_text(&out->envid, all.envid);
+	if (!err)
+		err = copy_text(&out->auth, all.auth);
+	if (err)
+		smtp_client_transaction_release(out);
+	return err;
 }
 
 void smtp_client_transaction_release(struct client_transaction *txn)
 {
-	free(txn->forward_paths);
+	for (size_t i = 0; i < txn->count; i++)
+		smtp_buf_release(&txn->recipients[i].orcpt);
+	free(txn->recipients);
+	free(txn->envid);
+	free(txn->auth);
 	smtp_buf_release(&txn->raw);
 	smtp_buf_release(&txn->outcome.text);
 	*txn = (struct client_transaction){ 0 };
 }
 
+size_t smtp_client_recipient_find(const struct client_transaction *txn, size_t index,
+				  enum client_recipient_state state)
+{
+	while (index < txn->count && txn->recipients[index].state != state)
+		index++;
+	return index;
+}
+
 /* --- outcome --------------------------------------------------------------------------------- */
 
-/* The first one counts. When memory ends the text is lost, the code is not. */
-static void set_outcome(struct client_transaction *txn, enum smtp_client_step step,
-			const struct smtp_reply *reply)
+/* When memory ends the text is lost, the code is not. */
+void smtp_client_transaction_set_outcome(struct client_transaction *txn, enum smtp_client_step step,
+					 const struct smtp_reply *reply)
 {
 	struct client_outcome *outcome = &txn->outcome;
 
@@ -117,17 +171,83 @@ static void set_outcome(struct client_transaction *txn, enum smtp_client_step st
 	outcome->reply.text = smtp_buf_span(&outcome->text);
 }
 
+static void settle(struct smtp_client_session *s, struct client_recipient *recipient, size_t index,
+		   enum smtp_client_step step, const struct smtp_reply *reply)
+{
+	if (recipient->state == CLIENT_RECIPIENT_SETTLED)
+		return;
+	recipient->state = CLIENT_RECIPIENT_SETTLED;
+	if (s->handler.recipient_done)
+		s->handler.recipient_done(s, step, index, reply, s->user);
+}
+
+void smtp_client_transaction_settle(struct smtp_client_session *s, size_t index,
+				    enum smtp_client_step step, const struct smtp_reply *reply)
+{
+	settle(s, &s->txn.recipients[index], index, step, reply);
+}
+
 void smtp_client_transaction_report(struct smtp_client_session *s)
 {
-	struct client_outcome outcome = s->txn.outcome;
+	struct client_transaction txn = s->txn;
+	const struct client_outcome *outcome = &txn.outcome;
 
-	/* It leaves the transaction before the call, which may begin another one. */
-	s->txn.outcome = (struct client_outcome){ 0 };
-	smtp_client_transaction_release(&s->txn);
+	/* It leaves the session before the calls, which may begin another one. */
+	s->txn = (struct client_transaction){ 0 };
 	s->job = CLIENT_JOB_NONE;
+	for (size_t i = 0; i < txn.count; i++)
+		settle(s, &txn.recipients[i], i, outcome->step, &outcome->reply);
 	if (s->handler.transaction_done)
-		s->handler.transaction_done(s, outcome.step, &outcome.reply, s->user);
-	smtp_buf_release(&outcome.text);
+		s->handler.transaction_done(s, outcome->step, &outcome->reply, s->user);
+	smtp_client_transaction_release(&txn);
+}
+
+bool smtp_client_transaction_is_echo(const struct smtp_client_session *s,
+				     enum smtp_client_step step)
+{
+	return s->job == CLIENT_JOB_MAIL && s->txn.outcome.known &&
+	       (step == SMTP_STEP_RCPT || step == SMTP_STEP_DATA || step == SMTP_STEP_BDAT ||
+		step == SMTP_STEP_END);
+}
+
+/* --- begin and end --------------------------------------------------------------------------- */
+
+static void go_to_mail(struct smtp_client_session *s)
+{
+	smtp_buf_clear(&s->txn.raw);
+	smtp_data_encoder_init(&s->txn.encoder);
+	s->txn.encoder.keep_dots = s->txn.chunked;
+	s->txn.complete = false;
+	smtp_client_go_to(s, SMTP_STEP_MAIL);
+}
+
+void smtp_client_transaction_begin(struct smtp_client_session *s)
+{
+	s->mails++;
+	s->txn.chunked = s->options.chunking && s->extensions.chunking;
+	go_to_mail(s);
+	smtp_client_envelope_prepare(s);
+	smtp_client_transaction_check(s);
+}
+
+/* The server offered CHUNKING and does not know BDAT: the same once more with DATA. Whose RCPT was
+ * refused keeps that as the result. */
+static bool begin_again(struct smtp_client_session *s)
+{
+	struct client_transaction *txn = &s->txn;
+
+	if (!txn->again || txn->content.rewind(txn->content.user) != 0)
+		return false;
+	txn->again = txn->chunked = s->extensions.chunking = false;
+	txn->accepted = 0;
+	for (size_t i = 0; i < txn->count; i++)
+		if (txn->recipients[i].state == CLIENT_RECIPIENT_ACCEPTED)
+			txn->recipients[i].state = CLIENT_RECIPIENT_DUE;
+	smtp_buf_release(&txn->outcome.text);
+	smtp_buf_init(&txn->outcome.text, SMTP_REPLY_OCTETS_MAX);
+	txn->outcome.known = false;
+	go_to_mail(s);
+	return true;
 }
 
 void smtp_client_transaction_check(struct smtp_client_session *s)
@@ -139,229 +259,37 @@ void smtp_client_transaction_check(struct smtp_client_session *s)
 		smtp_client_go_to(s, SMTP_STEP_RSET);
 		return;
 	}
+	if (begin_again(s))
+		return;
 	smtp_client_become_idle(s);
 	smtp_client_transaction_report(s);
 }
 
-bool smtp_client_transaction_is_echo(const struct smtp_client_session *s,
-				     enum smtp_client_step step)
+/* --- content in memory ------------------------------------------------------------------------ */
+
+static int memory_read(void *user, uint8_t *out, size_t cap, size_t *n)
 {
-	return s->job == CLIENT_JOB_MAIL && s->txn.outcome.known &&
-	       (step == SMTP_STEP_RCPT || step == SMTP_STEP_DATA || step == SMTP_STEP_END);
-}
+	struct smtp_memory_content *state = user;
+	struct smtp_span part = smtp_span_slice(state->octets, state->at, cap);
 
-static bool is_refusal(const struct smtp_reply *reply)
-{
-	return smtp_reply_is_transient(reply) || smtp_reply_is_permanent(reply);
-}
-
-static void break_off(struct smtp_client_session *s, enum smtp_client_step step,
-		      const struct smtp_reply *reply)
-{
-	smtp_client_end(s, SMTP_EPROTO, step, reply);
-}
-
-/* --- MAIL ------------------------------------------------------------------------------------ */
-
-void smtp_client_transaction_begin(struct smtp_client_session *s)
-{
-	uint64_t limit = s->extensions.size ? s->extensions.size_limit : 0;
-	struct smtp_reply too_large = smtp_reply_of(552, "5.3.4",
-						    "message larger than the server takes");
-
-	smtp_client_go_to(s, SMTP_STEP_MAIL);
-	if (limit > 0 && s->txn.content_bytes > limit) {
-		set_outcome(&s->txn, SMTP_STEP_MAIL, &too_large);
-		smtp_client_transaction_check(s);
-	}
-}
-
-/* mail = "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF (RFC 5321, 4.1.1.2); SIZE is of RFC 1870,
- * BODY of RFC 6152. */
-int smtp_client_mail_send(struct smtp_client_session *s, size_t index)
-{
-	char path[SMTP_MAILBOX_TEXT_MAX + 3];
-	struct smtp_buf line;
-	struct smtp_span span;
-	int err;
-
-	(void)index;
-	smtp_buf_init(&line, CLIENT_OUTPUT_MAX);
-	err = smtp_buf_append_text(&line, "MAIL FROM:");
-	if (!err)
-		err = smtp_buf_append(&line, path, format_path(&s->txn.reverse_path, path));
-	if (!err && s->extensions.size && s->txn.content_bytes > 0) {
-		err = smtp_buf_append_text(&line, " SIZE=");
-		if (!err)
-			err = smtp_buf_append_uint(&line, s->txn.content_bytes);
-	}
-	if (!err && s->extensions.eightbitmime && s->txn.body_8bitmime)
-		err = smtp_buf_append_text(&line, " BODY=8BITMIME");
-	span = smtp_buf_span(&line);
-	if (!err)
-		err = smtp_client_put(s, &span, 1, NULL);
-	smtp_buf_release(&line);
-	return err;
-}
-
-void smtp_client_mail_reply(struct smtp_client_session *s, size_t index,
-			    const struct smtp_reply *reply)
-{
-	(void)index;
-	if (smtp_reply_is_positive(reply))
-		s->txn.open = true;
-	else if (is_refusal(reply))
-		set_outcome(&s->txn, SMTP_STEP_MAIL, reply);
-	else
-		break_off(s, SMTP_STEP_MAIL, reply);
-}
-
-/* --- RCPT ------------------------------------------------------------------------------------ */
-
-int smtp_client_rcpt_send(struct smtp_client_session *s, size_t index)
-{
-	char path[SMTP_MAILBOX_TEXT_MAX + 3];
-	struct smtp_span parts[2] = { smtp_span_of("RCPT TO:") };
-
-	parts[1] = smtp_span_make(path, format_path(&s->txn.forward_paths[index], path));
-	return smtp_client_put(s, parts, 2, NULL);
-}
-
-void smtp_client_rcpt_reply(struct smtp_client_session *s, size_t index,
-			    const struct smtp_reply *reply)
-{
-	const struct smtp_reply none = { 0 };
-
-	if (smtp_reply_is_positive(reply))
-		s->txn.accepted++;
-	else if (!is_refusal(reply))
-		break_off(s, SMTP_STEP_RCPT, reply);
-	else if (index + 1 == s->txn.count && s->txn.accepted == 0)
-		set_outcome(&s->txn, SMTP_STEP_RCPT, &none);
-}
-
-/* --- DATA ------------------------------------------------------------------------------------ */
-
-static int put_text(struct smtp_client_session *s, const char *text)
-{
-	struct smtp_span line = smtp_span_of(text);
-
-	return smtp_client_put(s, &line, 1, NULL);
-}
-
-int smtp_client_data_send(struct smtp_client_session *s, size_t index)
-{
-	(void)index;
-	return put_text(s, "DATA");
-}
-
-/* A 354 is answered with the end of data even when nobody is there to get the message: DATA was
- * pipelined, and the server waits for it (RFC 2920, 3.1). */
-void smtp_client_data_reply(struct smtp_client_session *s, size_t index,
-			    const struct smtp_reply *reply)
-{
-	(void)index;
-	if (reply->code == 354)
-		s->txn.content_due = true;
-	else if (is_refusal(reply))
-		set_outcome(&s->txn, SMTP_STEP_DATA, reply);
-	else
-		break_off(s, SMTP_STEP_DATA, reply);
-}
-
-/* --- content and its end --------------------------------------------------------------------- */
-
-int smtp_client_end_send(struct smtp_client_session *s, size_t index)
-{
-	(void)index;
-	if (s->txn.outcome.known)
-		return put_text(s, ".");
-	s->txn.sending = true;
-	s->outstanding++;
+	if (part.n > 0)
+		memcpy(out, part.p, part.n);
+	state->at += part.n;
+	*n = part.n;
 	return 0;
 }
 
-static int read_content(struct smtp_client_session *s)
+static int memory_rewind(void *user)
 {
-	struct smtp_client_content content = s->txn.content;
-	size_t n = 0;
-	int err = smtp_buf_reserve(&s->txn.raw, CLIENT_READ_SIZE);
+	struct smtp_memory_content *state = user;
 
-	if (err)
-		return err;
-	err = content.read(content.user, s->txn.raw.p, CLIENT_READ_SIZE, &n);
-	if (smtp_client_is_over(s))
-		return SMTP_ECANCELED; /* the source itself ended the session */
-	if (err < 0)
-		return err;
-	if (n > CLIENT_READ_SIZE)
-		return SMTP_EINVAL;
-	s->txn.raw.n = n;
-	s->txn.complete = n == 0;
+	state->at = 0;
 	return 0;
 }
 
-static size_t output_room(const struct smtp_client_session *s)
+struct smtp_client_content smtp_memory_content(struct smtp_memory_content *state,
+					       struct smtp_span octets)
 {
-	return s->out.n < CLIENT_OUTPUT_FULL ? CLIENT_OUTPUT_FULL - s->out.n : 0;
-}
-
-/* Returns false when the room is too small for the next octet. */
-static bool encode_content(struct smtp_client_session *s)
-{
-	size_t taken = 0;
-	size_t written = smtp_data_encoder_feed(&s->txn.encoder, smtp_buf_span(&s->txn.raw), &taken,
-						s->out.p + s->out.n, output_room(s));
-
-	s->out.n += written;
-	smtp_buf_drop(&s->txn.raw, taken);
-	return written > 0 || taken > 0;
-}
-
-int smtp_client_content_pull(struct smtp_client_session *s)
-{
-	int err = smtp_buf_reserve(&s->out, CLIENT_OUTPUT_MAX - s->out.n);
-
-	while (!err && !s->txn.complete && output_room(s) > 0) {
-		if (s->txn.raw.n == 0)
-			err = read_content(s);
-		else if (!encode_content(s))
-			break;
-	}
-	if (!err && s->txn.complete)
-		s->out.n += smtp_data_encoder_end(&s->txn.encoder, s->out.p + s->out.n,
-						  CLIENT_OUTPUT_MAX - s->out.n);
-	return err;
-}
-
-void smtp_client_end_reply(struct smtp_client_session *s, size_t index,
-			   const struct smtp_reply *reply)
-{
-	(void)index;
-	s->txn.open = false;
-	s->txn.content_due = false;
-	if (smtp_reply_is_positive(reply) || is_refusal(reply))
-		set_outcome(&s->txn, SMTP_STEP_END, reply);
-	else
-		break_off(s, SMTP_STEP_END, reply);
-}
-
-/* --- RSET ------------------------------------------------------------------------------------ */
-
-int smtp_client_rset_send(struct smtp_client_session *s, size_t index)
-{
-	(void)index;
-	return put_text(s, "RSET");
-}
-
-/* A server that can't forget a transaction is of no further use; what came of it is told all the same. */
-void smtp_client_rset_reply(struct smtp_client_session *s, size_t index,
-			    const struct smtp_reply *reply)
-{
-	(void)index;
-	s->txn.open = false;
-	if (is_refusal(reply))
-		smtp_client_give_up(s, SMTP_EREFUSED, SMTP_STEP_RSET, reply);
-	else if (!smtp_reply_is_positive(reply))
-		break_off(s, SMTP_STEP_RSET, reply);
+	*state = (struct smtp_memory_content){ .octets = octets };
+	return (struct smtp_client_content){ memory_read, state, memory_rewind };
 }

@@ -5,6 +5,7 @@
 #include "libsmtp/core/client_session_private.h"
 
 #include "libsmtp/core/command.h"
+#include "libsmtp/core/extension.h"
 #include "libsmtp/core/span.h"
 #include "libsmtp/core/syntax.h"
 
@@ -69,6 +70,18 @@ int smtp_client_session_command(struct smtp_client_session *s, struct smtp_span 
 	return 0;
 }
 
+int smtp_client_session_starttls(struct smtp_client_session *s)
+{
+	if (!s)
+		return SMTP_EINVAL;
+	if (!smtp_client_session_is_idle(s) || s->has_tls)
+		return SMTP_ESTATE;
+	if (!s->extensions.starttls)
+		return SMTP_ENOTSUP;
+	s->job = CLIENT_JOB_STARTTLS;
+	return 0;
+}
+
 void smtp_client_session_quit(struct smtp_client_session *s)
 {
 	s->quit_asked = true;
@@ -77,6 +90,19 @@ void smtp_client_session_quit(struct smtp_client_session *s)
 const struct smtp_extensions *smtp_client_session_extensions(const struct smtp_client_session *s)
 {
 	return &s->extensions;
+}
+
+bool smtp_client_session_has_extension(const struct smtp_client_session *s, const char *keyword,
+				       struct smtp_span *params)
+{
+	struct smtp_span found;
+
+	if (!s->extensions.extended ||
+	    !smtp_extension_find(smtp_buf_span(&s->ehlo_text), keyword, &found))
+		return false;
+	if (params)
+		*params = found;
+	return true;
 }
 
 bool smtp_client_session_has_tls(const struct smtp_client_session *s)

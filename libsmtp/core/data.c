@@ -296,7 +296,7 @@ static bool encode_step(struct smtp_data_encoder *de, struct smtp_span input, si
 
 	switch (de->state) {
 	case LINE_BEGIN:
-		if (input.p[*at] == '.') {
+		if (input.p[*at] == '.' && !de->keep_dots) {
 			if (!put(out, "..", 2))
 				return false;
 			++*at;
@@ -334,5 +334,7 @@ size_t smtp_data_encoder_end(struct smtp_data_encoder *de, uint8_t *out, size_t 
 		return 0;
 	if (de->state != LINE_BEGIN && !put_line_end(de, &output, de->state == CR_SEEN))
 		return 0;
+	if (de->keep_dots)
+		return output.n;
 	return put(&output, ".\r\n", 3) ? output.n : 0;
 }

@@ -41,6 +41,7 @@ struct smtp_span smtp_data_decoder_finish(struct smtp_data_decoder *dd);
 
 struct smtp_data_encoder {
 	uint8_t state;
+	bool keep_dots; /* for BDAT: line ends are mended, dots stay, and no dot ends it */
 	bool repaired; /* a bare CR or LF was made CRLF */
 };
 

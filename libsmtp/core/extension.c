@@ -59,6 +59,29 @@ static void read_auth(struct smtp_extensions *out, struct smtp_span argument)
 		out->mechanisms |= smtp_mechanism_of(take_until(&argument, ' '));
 }
 
+/* LIMITS SP name=number ... (RFC 9422, 3); what can't be understood is as good as not told. */
+static void read_limits(struct smtp_extensions *out, struct smtp_span argument)
+{
+	const struct {
+		const char *name;
+		uint64_t *limit;
+	} limits[] = {
+		{ "MAILMAX", &out->mail_max },
+		{ "RCPTMAX", &out->rcpt_max },
+		{ "RCPTDOMAINMAX", &out->rcpt_domain_max },
+	};
+
+	while (argument.n > 0) {
+		struct smtp_span value = take_until(&argument, ' ');
+		struct smtp_span name = take_until(&value, '=');
+
+		for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++)
+			if (smtp_span_is_nocase(name, limits[i].name) &&
+			    smtp_span_uint(value, limits[i].limit))
+				*limits[i].limit = 0;
+	}
+}
+
 static void read_flag(struct smtp_extensions *out, struct smtp_span keyword)
 {
 	const struct {
@@ -72,6 +95,8 @@ static void read_flag(struct smtp_extensions *out, struct smtp_span keyword)
 		{ "CHUNKING", &out->chunking },
 		{ "DSN", &out->dsn },
 		{ "SMTPUTF8", &out->smtputf8 },
+		{ "BINARYMIME", &out->binarymime },
+		{ "REQUIRETLS", &out->requiretls },
 	};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
@@ -94,6 +119,8 @@ static void read_line(struct smtp_extensions *out, struct smtp_span line)
 		read_size(out, smtp_span_trim(rd.rest));
 	else if (smtp_span_is_nocase(keyword, "AUTH"))
 		read_auth(out, smtp_span_trim(rd.rest));
+	else if (smtp_span_is_nocase(keyword, "LIMITS"))
+		read_limits(out, smtp_span_trim(rd.rest));
 	else
 		read_flag(out, keyword);
 }
@@ -104,4 +131,19 @@ void smtp_extensions_parse(struct smtp_extensions *out, struct smtp_span text)
 	take_until(&text, '\n');
 	while (text.n > 0)
 		read_line(out, take_until(&text, '\n'));
+}
+
+bool smtp_extension_find(struct smtp_span text, const char *keyword, struct smtp_span *params)
+{
+	take_until(&text, '\n');
+	while (text.n > 0) {
+		struct smtp_span line = smtp_span_trim(take_until(&text, '\n'));
+		struct smtp_span name = take_until(&line, ' ');
+
+		if (smtp_span_is_nocase(name, keyword)) {
+			*params = smtp_span_trim(line);
+			return true;
+		}
+	}
+	return false;
 }

@@ -6,7 +6,10 @@
 #ifndef TESTS_UNIT_CLIENT_SESSION_ROWS_H
 #define TESTS_UNIT_CLIENT_SESSION_ROWS_H
 
+#include <check.h>
 #include <smtp/client_session.h>
+#include <stdio.h>
+#include <string.h>
 
 /* What the owner of the session wants of it. */
 struct want {
@@ -26,6 +29,19 @@ struct want {
 	const char *command, *second_command;
 	bool stay; /* no QUIT */
 	bool quit_at_once;
+
+	const char *from, *to; /* paths, divided by blanks; NULL: <a@b.org>, <r0@x.org> ... */
+	bool chunking;
+	bool lmtp;
+	bool binarymime, smtputf8, require_tls, refuse_newlines;
+	bool to_ascii; /* knows the A-labels of b\u00fccher.example */
+	bool rewinds, rewind_fails;
+	enum smtp_dsn_return ret;
+	const char *envid, *auth;
+	unsigned notify;
+	const char *orcpt;
+	bool starttls; /* on demand, before anything else */
+	bool results;  /* note recipient_done */
 };
 
 struct row {
@@ -34,6 +50,71 @@ struct row {
 	const char *script;
 	const char *log;
 };
+
+static int to_ascii(const char *domain, char out[SMTP_DOMAIN_MAX + 1])
+{
+	if (strcmp(domain, "b\xc3\xbc" "cher.example") != 0)
+		return SMTP_ESYNTAX;
+	memcpy(out, "xn--bcher-kva.example", sizeof("xn--bcher-kva.example"));
+	return 0;
+}
+
+enum { WANT_PATHS_MAX = 8 };
+
+static struct smtp_path want_path(const char *text, size_t n)
+{
+	struct smtp_path path = { 0 };
+	size_t used;
+
+	ck_assert_int_eq(smtp_path_parse(&path, (struct smtp_span){ (const uint8_t *)text, n },
+					 SMTP_ADDRESS_UTF8, &used), 0);
+	return path;
+}
+
+/* Room for want->recipients, or WANT_PATHS_MAX. Returns how many there are. */
+static size_t fill_paths(struct smtp_path *to, const struct want *want)
+{
+	size_t count = want->recipients ? want->recipients : 1;
+	const char *text = want->to;
+
+	for (size_t i = 0; i < count && !text; i++) {
+		char path[64];
+
+		to[i] = want_path(path, (size_t)snprintf(path, sizeof(path), "<r%zu@x.org>", i));
+	}
+	for (count = text ? 0 : count; text && *text; count++) {
+		size_t n = strcspn(text, " ");
+
+		to[count] = want_path(text, n);
+		text += n + (text[n] == ' ');
+	}
+	return count;
+}
+
+/* All but the content. */
+static void fill_transaction(struct smtp_client_transaction *txn, const struct want *want,
+			     struct smtp_path *from, struct smtp_path *to,
+			     struct smtp_client_recipient *recipients)
+{
+	const char *sender = want->null_sender ? "<>" : want->from ? want->from : "<a@b.org>";
+
+	*from = want_path(sender, strlen(sender));
+	txn->reverse_path = from;
+	txn->forward_paths = to;
+	txn->forward_path_count = fill_paths(to, want);
+	for (size_t i = 0; i < txn->forward_path_count; i++)
+		recipients[i] = (struct smtp_client_recipient){ want->notify, want->orcpt };
+	txn->recipients = recipients;
+	txn->content_bytes = want->content_bytes;
+	txn->body = want->binarymime ? SMTP_BODY_BINARYMIME :
+		    want->body_8bitmime ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT;
+	txn->smtputf8 = want->smtputf8;
+	txn->require_tls = want->require_tls;
+	txn->refuse_bare_newlines = want->refuse_newlines;
+	txn->ret = want->ret;
+	txn->envid = want->envid;
+	txn->auth = want->auth;
+}
 
 static struct smtp_client_session_options options_of(const struct want *want)
 {
@@ -46,6 +127,10 @@ static struct smtp_client_session_options options_of(const struct want *want)
 	options.mechanism = want->mechanism;
 	options.auth_without_tls = want->auth_without_tls;
 	options.pipelining = !want->no_pipelining;
+	options.chunking = want->chunking;
+	options.lmtp = want->lmtp;
+	if (want->to_ascii)
+		options.domain_to_ascii = to_ascii;
 	return options;
 }
 

@@ -8,6 +8,7 @@
 #include <smtp/client_session.h>
 
 #include "client_session_rows.h"
+#include "client_extension_rows.h"
 #include "testing.h"
 
 /* Cheaper than ck_assert(), which notes each place it comes by. */
@@ -29,6 +30,7 @@ struct play {
 	size_t sent_n;
 	unsigned mails_left;
 	unsigned commands_left;
+	bool starttls_due;
 	size_t content_at;
 	unsigned ended; /* calls of failed and finished */
 	size_t chunk;   /* octets of output taken at once; 0: all */
@@ -103,34 +105,35 @@ static struct smtp_path path_of(const char *text)
 	struct smtp_path path;
 	size_t used;
 
-	ck_assert_int_eq(smtp_path_parse(&path, smtp_span_of(text), 0, &used), 0);
+	ck_assert_int_eq(smtp_path_parse(&path, smtp_span_of(text), SMTP_ADDRESS_UTF8, &used), 0);
 	return path;
+}
+
+static int rewind_content(void *user)
+{
+	struct play *p = user;
+
+	p->content_at = 0;
+	return p->want->rewind_fails ? SMTP_EIO : 0;
 }
 
 static int send_mail(struct play *p)
 {
 	struct smtp_client_transaction txn = SMTP_CLIENT_TRANSACTION_INIT;
-	struct smtp_path from = path_of(p->want->null_sender ? "<>" : "<a@b.org>");
-	size_t count = p->want->recipients ? p->want->recipients : 1;
-	struct smtp_path *to = calloc(count, sizeof(*to));
+	size_t count = p->want->recipients ? p->want->recipients : WANT_PATHS_MAX;
+	struct smtp_path from, *to = calloc(count, sizeof(*to));
+	struct smtp_client_recipient *recipients = calloc(count, sizeof(*recipients));
 	int err;
 
-	MUST(to);
-	for (size_t i = 0; i < count; i++) {
-		char text[64];
-
-		snprintf(text, sizeof(text), "<r%zu@x.org>", i);
-		to[i] = path_of(text);
-	}
-	txn.reverse_path = &from;
-	txn.forward_paths = to;
-	txn.forward_path_count = count;
-	txn.content_bytes = p->want->content_bytes;
-	txn.body_8bitmime = p->want->body_8bitmime;
-	txn.content = (struct smtp_client_content){ read_content, p };
+	MUST(to && recipients);
+	fill_transaction(&txn, p->want, &from, to, recipients);
+	txn.content = (struct smtp_client_content){ .read = read_content, .user = p };
+	if (p->want->rewinds || p->want->rewind_fails)
+		txn.content.rewind = rewind_content;
 	p->content_at = 0;
 	err = smtp_client_session_mail(p->session, &txn);
 	free(to);
+	free(recipients);
 	return err;
 }
 
@@ -138,7 +141,11 @@ static void next_work(struct play *p)
 {
 	const char *command = p->commands_left == 2 ? p->want->command : p->want->second_command;
 
-	if (p->mails_left > 0) {
+	if (p->starttls_due) {
+		p->starttls_due = false;
+		ck_assert_int_eq(smtp_client_session_starttls(p->session), 0);
+		ck_assert_int_eq(smtp_client_session_starttls(p->session), SMTP_ESTATE);
+	} else if (p->mails_left > 0) {
 		p->mails_left--;
 		ck_assert_int_eq(send_mail(p), 0);
 		ck_assert_int_eq(send_mail(p), SMTP_ESTATE);
@@ -169,12 +176,26 @@ static void on_reply(struct smtp_client_session *s, enum smtp_client_step step, 
 
 	(void)s;
 	MUST(p->ended == 0);
-	if (step == SMTP_STEP_RCPT)
+	if (step == SMTP_STEP_RCPT || step == SMTP_STEP_BDAT ||
+	    (step == SMTP_STEP_END && p->want->lmtp))
 		note_reply(p, "reply", step, (long)index, reply);
 	else if (step == SMTP_STEP_AUTH || step >= SMTP_STEP_MAIL)
 		note_reply(p, "reply", step, -1, reply);
 	if (step == SMTP_STEP_COMMAND)
 		next_work(p);
+	if (step == SMTP_STEP_STARTTLS && p->want->starttls)
+		note_reply(p, "reply", step, -1, reply);
+}
+
+static void on_recipient(struct smtp_client_session *s, enum smtp_client_step step, size_t index,
+			 const struct smtp_reply *reply, void *user)
+{
+	struct play *p = user;
+
+	(void)s;
+	MUST(p->ended == 0);
+	if (p->want->results)
+		note_reply(p, "result", step, (long)index, reply);
 }
 
 static void on_done(struct smtp_client_session *s, enum smtp_client_step step,
@@ -232,6 +253,7 @@ static const struct smtp_client_session_handler handler = {
 	.failed = on_failed,
 	.finished = on_finished,
 	.trace = on_trace,
+	.recipient_done = on_recipient,
 };
 
 /* --- the driver ------------------------------------------------------------------------------ */
@@ -245,6 +267,7 @@ static void begin(struct play *p, const struct row *row, size_t chunk, size_t cu
 	p->want = &row->want;
 	p->name = row->name;
 	p->mails_left = row->want.mails;
+	p->starttls_due = row->want.starttls;
 	p->commands_left = row->want.second_command ? 2 : row->want.command ? 2 : 0;
 	p->chunk = chunk;
 	p->cut = cut;
@@ -325,6 +348,24 @@ static void expect_line(struct play *p, const char *line, size_t n)
 	memmove(p->sent, p->sent + len + 2, p->sent_n);
 }
 
+/* Octets that need not be lines, with \r and \n as escapes. */
+static void expect_raw(struct play *p, const char *text, size_t n)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < n; i++, at++) {
+		char c = text[i];
+
+		if (c == '\\') {
+			i++;
+			c = text[i] == 'r' ? '\r' : '\n';
+		}
+		MUST(at < p->sent_n && p->sent[at] == (uint8_t)c);
+	}
+	p->sent_n -= at;
+	memmove(p->sent, p->sent + at, p->sent_n);
+}
+
 struct piece {
 	uint8_t octets[70000];
 	size_t n;
@@ -365,6 +406,8 @@ static void act(struct play *p, struct piece *piece, const char *line, size_t n)
 	flush_piece(p, piece);
 	if (n >= 3 && memcmp(line, "C: ", 3) == 0) {
 		expect_line(p, line + 3, n - 3);
+	} else if (n >= 4 && memcmp(line, "RAW ", 4) == 0) {
+		expect_raw(p, line + 4, n - 4);
 	} else if (n == 3 && memcmp(line, "TLS", 3) == 0) {
 		ck_assert_uint_eq(smtp_client_session_wants(p->session), SMTP_WANTS_TLS);
 		ck_assert_int_eq(smtp_client_session_tls_started(p->session, "TLSv1.3", p->now),
@@ -426,6 +469,12 @@ static void run_every_way(const struct row *row)
 START_TEST(dialogue)
 {
 	run_every_way(&rows[_i]);
+}
+END_TEST
+
+START_TEST(extension)
+{
+	run_every_way(&extension_rows[_i]);
 }
 END_TEST
 
@@ -664,6 +713,99 @@ START_TEST(large_content)
 }
 END_TEST
 
+/* Takes one chunk off what was sent; appends its octets. Returns true if it was the last. */
+static bool take_chunk(struct play *p, char *content, size_t *n)
+{
+	unsigned long size;
+	char last[8] = "";
+	const uint8_t *end = memmem(p->sent, p->sent_n, "\r\n", 2);
+	size_t head;
+
+	MUST(end);
+	head = (size_t)(end - p->sent) + 2;
+	MUST(sscanf((const char *)p->sent, "BDAT %lu%7[ LAST]", &size, last) >= 1);
+	MUST(size <= 16384 && p->sent_n >= head + size);
+	memcpy(content + *n, p->sent + head, size);
+	*n += size;
+	p->sent_n -= head + size;
+	memmove(p->sent, p->sent + head + size, p->sent_n);
+	return strcmp(last, " LAST") == 0;
+}
+
+static void fill_lines(char *content, size_t size)
+{
+	for (size_t i = 0; i + 1 < size; i++)
+		content[i] = i % 71 == 69 ? '\r' : i % 71 == 70 ? '\n' : i % 71 == 0 ? '.' : 'x';
+	content[size - 3] = '\r';
+	content[size - 2] = '\n';
+}
+
+/* Chunk follows chunk without a wait; each has its answer, and the whole arrives. */
+START_TEST(large_content_in_chunks)
+{
+	static char content[60000], taken[70000];
+	const struct want want = { .mails = 1, .content = content, .read_size = (size_t)_i,
+				   .chunking = true };
+	const struct row row = { "chunks", want, NULL, NULL };
+	size_t n = 0, chunks = 1;
+
+	fill_lines(content, sizeof(content));
+	begin(&play, &row, _i == 0 ? 0 : 7, 0);
+	play_script(&play, CHUNKS "C: MAIL FROM:<a@b.org>\nC: RCPT TO:<r0@x.org>\nS: 250 ok\n");
+	ck_assert_uint_eq(play.sent_n, 0);
+	play_script(&play, "S: 250 ok\n");
+	while (!take_chunk(&play, taken, &n))
+		chunks++;
+	ck_assert_uint_eq(play.sent_n, 0);
+	ck_assert_uint_eq(chunks, 4);
+	ck_assert_uint_eq(n, sizeof(content) - 1);
+	ck_assert_mem_eq(taken, content, n);
+	play_script(&play, "S: 250 0\nS: 250 1\nS: 250 2\n");
+	ck_assert_ptr_nonnull(strstr(play.log, "reply BDAT 2 250 2\n"));
+	ck_assert_ptr_null(strstr(play.log, "done"));
+	play_script(&play, "S: 250 taken\nC: QUIT\n");
+	ck_assert_ptr_nonnull(strstr(play.log, "done end of data 250 taken\n"));
+	smtp_client_session_free(play.session);
+}
+END_TEST
+
+/* The chunk on its way is sent to its end, for the server counts octets; then nothing but RSET. */
+START_TEST(chunk_refused_in_the_midst)
+{
+	static char content[60000];
+	const struct want want = { .mails = 2, .content = content, .chunking = true };
+	const struct row row = { "refused", want, NULL, NULL };
+	char taken[16384];
+	struct smtp_span out;
+	size_t n = 0;
+
+	fill_lines(content, sizeof(content));
+	begin(&play, &row, 0, 0);
+	play_script(&play, CHUNKS "C: MAIL FROM:<a@b.org>\nC: RCPT TO:<r0@x.org>\nS: 250 ok\n");
+	feed_piece(&play, (const uint8_t *)"250 ok\r\n", 8);
+	for (int i = 0; i < 2; i++) {
+		/* All of the first chunk, then a part of the second. */
+		out = smtp_client_session_output(play.session, play.now);
+		n = i == 0 ? out.n : 100;
+		memcpy(play.sent + play.sent_n, out.p, n);
+		play.sent_n += n;
+		smtp_client_session_sent(play.session, n, play.now);
+	}
+	feed_piece(&play, (const uint8_t *)"552 5.3.4 no\r\n", 14);
+	pump(&play);
+	n = 0;
+	ck_assert(!take_chunk(&play, taken, &n));
+	n = 0;
+	ck_assert(!take_chunk(&play, taken, &n));
+	ck_assert_uint_eq(play.sent_n, 0);
+	ck_assert_ptr_null(strstr(play.log, "done"));
+	play_script(&play, "S: 503 no\nC: RSET\nS: 250 ok\nC: MAIL FROM:<a@b.org>\n");
+	ck_assert_ptr_nonnull(strstr(play.log, "reply BDAT 0 552 5.3.4 no\nreply RSET 250 ok\n"
+					       "done BDAT 552 5.3.4 no\n"));
+	smtp_client_session_free(play.session);
+}
+END_TEST
+
 /* Many recipients: the group leaves in parts of bounded size, and each gets its answer. */
 START_TEST(many_recipients)
 {
@@ -828,8 +970,8 @@ static const struct {
 	{ "null", { "", "" }, NULL },
 	{ "no domain", { "joe", "" }, NULL },
 	{ "empty local part", { "", "x.org" }, "RCPT TO:<\"\"@x.org>\r\n" },
-	{ "local part not ASCII", { "j\xc3\xb6", "x.org" }, NULL },
-	{ "domain not ASCII", { "joe", "x\xc3\xb6.org" }, NULL },
+	{ "local part not UTF-8", { "j\xf6", "x.org" }, NULL },
+	{ "domain not UTF-8", { "joe", "x\xf6.org" }, NULL },
 	{ "line end in the local part", { "a\r\nDATA", "x.org" }, NULL },
 	{ "line end in the domain", { "a", "x.org>\r\nDATA" }, NULL },
 	{ "bracket in the domain", { "a", "x.org> SIZE=1" }, NULL },
@@ -1100,7 +1242,7 @@ START_TEST(wrong_source)
 	txn.reverse_path = &from;
 	txn.forward_paths = &to;
 	txn.forward_path_count = 1;
-	txn.content = (struct smtp_client_content){ sources[_i].read, &play };
+	txn.content = (struct smtp_client_content){ .read = sources[_i].read, .user = &play };
 	ck_assert_int_eq(smtp_client_session_mail(play.session, &txn), 0);
 	play_script(&play, DATAED "S: 354 go\n");
 	ck_assert_str_eq(play.log, sources[_i].log);
@@ -1116,6 +1258,7 @@ int main(void)
 	TCase *calls = tcase_create("calls");
 
 	tcase_set_timeout(tc, 60);
+	tcase_add_loop_test(tc, extension, 0, ROWS(extension_rows));
 	tcase_add_loop_test(tc, dialogue, 0, ROWS(rows));
 	suite_add_tcase(suite, tc);
 	tcase_set_timeout(calls, 60);
@@ -1124,6 +1267,8 @@ int main(void)
 	tcase_add_test(calls, polite_quit_has_a_deadline);
 	tcase_add_loop_test(calls, early_end_in_content, 0, ROWS(early));
 	tcase_add_test(calls, content_that_gets_stuck);
+	tcase_add_loop_test(calls, large_content_in_chunks, 0, 3);
+	tcase_add_test(calls, chunk_refused_in_the_midst);
 	tcase_add_loop_test(calls, large_content, 0, 3);
 	tcase_add_test(calls, many_recipients);
 	tcase_add_test(calls, refused_group_is_cut_short);

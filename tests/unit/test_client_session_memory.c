@@ -13,13 +13,25 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
 	HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer) ||                         \
 	HAS_FEATURE(memory_sanitizer) || !defined(__GLIBC__)
+START_TEST(extension_without_memory)
+{
+	unsigned n = 1;
+
+	do {
+		until_failure = n++;
+		play_session(&extension_rows[_i]);
+	} while (failed);
+	ck_assert_uint_ge(n, 3);
+}
+END_TEST
+
 int main(void)
 {
 	return EXIT_SUCCESS;
 }
 #else
 
-#include "client_session_rows.h"
+#include "client_extension_rows.h"
 
 /* --- an allocator that fails once ------------------------------------------------------------ */
 
@@ -88,20 +100,26 @@ static int give_content(void *user, uint8_t *out, size_t cap, size_t *n)
 	return *n ? 0 : told.want->read_error;
 }
 
+static int rewind_content(void *user)
+{
+	(void)user;
+	told.content_at = 0;
+	return 0;
+}
+
 static void give_work(struct smtp_client_session *s)
 {
-	static const struct smtp_path from = { { "a", "b.org" } };
-	static const struct smtp_path to[3] = {
-		{ { "r0", "x.org" } }, { { "r1", "x.org" } }, { { "r2", "x.org" } },
-	};
 	struct smtp_client_transaction txn = SMTP_CLIENT_TRANSACTION_INIT;
+	struct smtp_client_recipient recipients[WANT_PATHS_MAX];
+	struct smtp_path from, to[WANT_PATHS_MAX];
 	int err = SMTP_ESTATE;
 
-	txn.reverse_path = &from;
-	txn.forward_paths = to;
-	txn.forward_path_count = told.want->recipients ? told.want->recipients : 1;
-	txn.content_bytes = told.want->content_bytes;
+	armed = false; /* libcheck's memory is not ours */
+	fill_transaction(&txn, told.want, &from, to, recipients);
+	armed = true;
 	txn.content.read = give_content;
+	if (told.want->rewinds)
+		txn.content.rewind = rewind_content;
 	told.content_at = 0;
 	if (told.mails_left > 0) {
 		told.mails_left--;
@@ -220,12 +238,25 @@ START_TEST(without_memory)
 }
 END_TEST
 
+START_TEST(extension_without_memory)
+{
+	unsigned n = 1;
+
+	do {
+		until_failure = n++;
+		play_session(&extension_rows[_i]);
+	} while (failed);
+	ck_assert_uint_ge(n, 3);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("client_session_memory");
 	TCase *tc = tcase_create("memory");
 
 	tcase_add_loop_test(tc, without_memory, 0, ROWS(rows));
+	tcase_add_loop_test(tc, extension_without_memory, 0, ROWS(extension_rows));
 	suite_add_tcase(suite, tc);
 	return tests_run(suite);
 }

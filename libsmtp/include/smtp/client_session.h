@@ -16,6 +16,7 @@
 
 #include <smtp/address.h>
 #include <smtp/base.h>
+#include <smtp/envelope.h>
 #include <smtp/reply.h>
 #include <smtp/server_session.h> /* enum smtp_wants */
 
@@ -33,6 +34,11 @@ struct smtp_extensions {
 	bool pipelining, size, eightbitmime, starttls, auth, enhancedstatuscodes, chunking, dsn, smtputf8;
 	uint64_t size_limit; /* 0: none told */
 	unsigned mechanisms; /* set of enum smtp_mechanism */
+	bool binarymime, requiretls;
+	/* LIMITS (RFC 9422); 0: none told. */
+	uint64_t mail_max;        /* transactions of one session */
+	uint64_t rcpt_max;        /* recipients of one transaction */
+	uint64_t rcpt_domain_max; /* different domains of these */
 };
 
 enum smtp_client_tls {
@@ -58,12 +64,17 @@ struct smtp_client_session_options {
 	uint32_t block_timeout_ms;    /* sending of content makes no progress (4.5.3.2.5) */
 	uint32_t end_timeout_ms;      /* after the end of data (4.5.3.2.6) */
 	uint32_t quit_timeout_ms;     /* waiting for the answer to QUIT; nothing depends on it */
+	bool lmtp;     /* RFC 2033: LHLO, a final reply for each recipient */
+	bool chunking; /* send content with BDAT when CHUNKING is offered (RFC 3030) */
+	/* Writes a domain with U-labels in A-labels (RFC 5891), at most 255 octets and a NUL; not 0: it can't
+	 * be done. For servers without SMTPUTF8. NULL: it is never done. */
+	int (*domain_to_ascii)(const char *domain, char out[SMTP_DOMAIN_MAX + 1]);
 };
 
 #define SMTP_CLIENT_SESSION_OPTIONS_INIT                                                           \
 	{                                                                                          \
 		.size = sizeof(struct smtp_client_session_options),                                \
-		.tls = SMTP_CLIENT_TLS_OPPORTUNISTIC, .pipelining = true,                          \
+		.tls = SMTP_CLIENT_TLS_OPPORTUNISTIC, .pipelining = true, .chunking = true,        \
 		.greeting_timeout_ms = 300000, .command_timeout_ms = 300000,                       \
 		.data_timeout_ms = 120000, .block_timeout_ms = 180000, .end_timeout_ms = 600000,   \
 		.quit_timeout_ms = 2000                                                            \
@@ -84,8 +95,10 @@ enum smtp_client_step {
 	SMTP_STEP_MAIL,
 	SMTP_STEP_RCPT, /* index counts the forward-paths from 0 */
 	SMTP_STEP_DATA,
+	SMTP_STEP_BDAT,    /* a chunk that is not the last; index counts them */
 	SMTP_STEP_CONTENT, /* only in errors */
-	SMTP_STEP_END,     /* the answer to the end of data */
+	SMTP_STEP_END,     /* the answer to the end of data, or to the last chunk; LMTP: index tells
+			    * the recipient */
 	SMTP_STEP_RSET,
 	SMTP_STEP_COMMAND,
 	SMTP_STEP_QUIT
@@ -100,18 +113,57 @@ SMTP_API const char *smtp_client_step_str(enum smtp_client_step step);
 struct smtp_client_content {
 	int (*read)(void *user, uint8_t *out, size_t cap, size_t *n);
 	void *user;
+	/** Begins anew, so that read() gives the same once more; not 0: it can't be done. NULL: never. Asked
+	 *  for when a server that offers CHUNKING does not know BDAT (500, 502): the message is then sent
+	 *  again with DATA, and without it refused. */
+	int (*rewind)(void *user);
+};
+
+/** Content in memory: the octets are borrowed and not changed. `state` is the caller's and lives as
+ *  long as the content. */
+struct smtp_memory_content {
+	struct smtp_span octets;
+	size_t at;
+};
+SMTP_API struct smtp_client_content smtp_memory_content(struct smtp_memory_content *state,
+							struct smtp_span octets);
+
+/** What goes along with one RCPT, when the server offers DSN. */
+struct smtp_client_recipient {
+	unsigned notify;   /* set of enum smtp_dsn_notify; 0: nothing said */
+	const char *orcpt; /* "rfc822;bob@example.org", not encoded; NULL: nothing said */
 };
 
 /** One transaction. Everything but the content is copied; the content source must live until
- *  transaction_done or failed. */
+ *  transaction_done or failed.
+ *
+ *  What the server does not offer: SIZE, BODY=8BITMIME, the parameters of DSN and AUTH are left out, as
+ *  smtp_client_session_extensions() tells. Others are needed, and without them nothing is sent; results
+ *  are made up: 550 5.7.30 for `require_tls`, 554 5.6.3 for a binary body, 550 5.6.7 (553 5.6.7 for
+ *  a recipient) where UTF-8 is needed; 552 5.3.4 for a message that is too large. SMTPUTF8 is needed
+ *  by a local part that is not ASCII, by a domain that `domain_to_ascii` can't write in A-labels, and
+ *  when `smtputf8` says so. Recipients over the server's LIMITS get 452 4.5.3, for another transaction;
+ *  so does a whole transaction over MAILMAX, for another session.
+ *
+ *  Content is sent with BDAT when the server offers CHUNKING, in chunks of up to 16 KiB; a message whose
+ *  `content_bytes` says that it fits into one leaves together with MAIL and RCPT, any other when a
+ *  recipient was accepted. Else it is sent with DATA. */
 struct smtp_client_transaction {
 	size_t size;
 	const struct smtp_path *reverse_path;
 	const struct smtp_path *forward_paths;
 	size_t forward_path_count; /* at least 1 */
 	uint64_t content_bytes;    /* for the SIZE parameter; 0: unknown */
-	bool body_8bitmime;        /* content has octets over 127: BODY=8BITMIME when offered */
+	enum smtp_body_kind body;  /* 8BITMIME: content has octets over 127; BINARYMIME: it is sent as it
+				    * is, lines or not (RFC 3030, 3) */
 	struct smtp_client_content content;
+	bool smtputf8;             /* its header section is internationalized (RFC 6532) */
+	bool require_tls;          /* REQUIRETLS (RFC 8689) */
+	bool refuse_bare_newlines; /* a bare CR or LF in content cuts the connection, SMTP_ESYNTAX */
+	enum smtp_dsn_return ret;
+	const char *envid;         /* ENVID: printable ASCII; NULL: none */
+	const char *auth;          /* MAIL AUTH=: a mailbox, or "<>" (RFC 4954, 5); NULL: none */
+	const struct smtp_client_recipient *recipients; /* one for each forward-path; NULL: nothing said */
 };
 
 #define SMTP_CLIENT_TRANSACTION_INIT { .size = sizeof(struct smtp_client_transaction) }
@@ -127,7 +179,9 @@ struct smtp_client_session_handler {
 		      const struct smtp_reply *reply, void *user);
 	/** The transaction is over. Recipients whose RCPT was positive have `final` as their result: the
 	 *  answer to the end of data, or what ended it earlier (MAIL or DATA refused, or a reply of code 0
-	 *  when every RCPT was refused). `step` says which. The session then takes the next one. */
+	 *  when every RCPT was refused). `step` says which. With LMTP each recipient has a result of its
+	 *  own, told by recipient_done; `final` is then the first that is not positive, else the last.
+	 *  The session then takes the next transaction. */
 	void (*transaction_done)(struct smtp_client_session *, enum smtp_client_step step,
 				 const struct smtp_reply *final, void *user);
 	/** The session ended before its work was done; called at most once, nothing follows. (WRITE may be
@@ -140,6 +194,12 @@ struct smtp_client_session_handler {
 	void (*finished)(struct smtp_client_session *, void *user);
 	/** Each line sent or received, without CRLF, secrets replaced by "***", content left out. */
 	void (*trace)(struct smtp_client_session *, bool from_server, struct smtp_span line, void *user);
+	/** What became of one recipient, once for each before transaction_done: a refusal of its RCPT as
+	 *  soon as it comes, else the answer to the end of data (with LMTP its own), or what ended the
+	 *  transaction earlier. `reply` may have code 0: every RCPT was refused. A session that fails
+	 *  leaves out those who have no result yet. */
+	void (*recipient_done)(struct smtp_client_session *, enum smtp_client_step step, size_t index,
+			       const struct smtp_reply *reply, void *user);
 };
 
 /** Creates a session; @out is freed with smtp_client_session_free(), unchanged on error. @options is
@@ -179,12 +239,20 @@ SMTP_API SMTP_MUST_USE int smtp_client_session_mail(struct smtp_client_session *
  *  `reply` to another raw command. After a 221 `finished` follows. */
 SMTP_API SMTP_MUST_USE int smtp_client_session_command(struct smtp_client_session *,
 						       struct smtp_span line);
+/** Asks for TLS now, when the session is set up in clear text; same times as mail(). SMTP_ENOTSUP: not
+ *  offered; SMTP_ESTATE. A refusal is told by `reply`, and the session goes on. Else WANTS_TLS follows,
+ *  EHLO, and `ready` once more; a login that was made before counts no longer (RFC 3207, 4.2). */
+SMTP_API SMTP_MUST_USE int smtp_client_session_starttls(struct smtp_client_session *);
 /** Says QUIT when what is under way is done. Again: no effect. */
 SMTP_API void smtp_client_session_quit(struct smtp_client_session *);
 
 /** What the server offered; valid while the session lives. */
 SMTP_API const struct smtp_extensions *
 smtp_client_session_extensions(const struct smtp_client_session *);
+/** Does the last EHLO reply have this keyword, in any case? *params (may be NULL) receives what stands
+ *  behind it; borrowed until the next EHLO. For extensions that the library does not know. */
+SMTP_API bool smtp_client_session_has_extension(const struct smtp_client_session *,
+						const char *keyword, struct smtp_span *params);
 SMTP_API bool smtp_client_session_has_tls(const struct smtp_client_session *);
 /** Is it idle: set up, with nothing under way, open for mail() and command()? */
 SMTP_API bool smtp_client_session_is_idle(const struct smtp_client_session *);
