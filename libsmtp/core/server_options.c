@@ -36,6 +36,8 @@ int server_options_copy(struct smtp_server_session_options *out,
 	out->size = known;
 	if (out->max_recipients < 100)
 		out->max_recipients = 100; /* RFC 5321, 4.5.3.1.8 */
+	if (out->require_tls)
+		out->auth_needs_tls = true; /* a login is no exception */
 	return 0;
 }
 

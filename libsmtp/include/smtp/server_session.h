@@ -73,7 +73,7 @@ struct smtp_server_session_options {
 	bool offer_starttls;      /* the driver can run a TLS handshake */
 	bool tls_active;          /* TLS was there before the first octet (port 465) */
 	bool auth_enabled;        /* AUTH PLAIN and LOGIN are offered, if a handler has `auth` */
-	bool auth_needs_tls;      /* AUTH is neither offered nor taken without TLS */
+	bool auth_needs_tls;      /* AUTH is neither offered nor taken without TLS; so with require_tls */
 	bool require_tls;         /* MAIL without TLS: 530 5.7.0 */
 	bool require_auth;        /* MAIL without AUTH: 530 5.7.0 */
 	enum smtp_bare_newline bare_newline;
