@@ -164,6 +164,7 @@ static void ask_one(struct smtp_server_session *s)
 {
 	struct server_phase_run *run = &s->run;
 
+	s->questions++;
 	run->answered = false;
 	if (!s->handlers[run->next].blocking) {
 		take_verdict(s, call(s));
@@ -230,11 +231,6 @@ void server_phase_abandon(struct smtp_server_session *s)
 	s->run.call = SERVER_CALL_NONE;
 }
 
-static bool is_verdict(const struct smtp_reply *reply)
-{
-	return reply->code / 100 == 2 || reply->code / 100 == 4 || reply->code / 100 == 5;
-}
-
 /* The handler that was waited for has answered. */
 static void phase_go_on(struct smtp_server_session *s)
 {
@@ -249,6 +245,11 @@ static void phase_go_on(struct smtp_server_session *s)
 		s->txn.entered |= UINT32_C(1) << run->next;
 	run->next++;
 	phase_walk(s);
+}
+
+static bool is_verdict(const struct smtp_reply *reply)
+{
+	return reply->code / 100 == 2 || reply->code / 100 == 4 || reply->code / 100 == 5;
 }
 
 int server_phase_reply(struct smtp_server_session *s, const struct smtp_reply *reply)
@@ -267,6 +268,18 @@ int server_phase_reply(struct smtp_server_session *s, const struct smtp_reply *r
 	if (!run->calling)
 		phase_go_on(s);
 	return 0;
+}
+
+void server_phase_overdue(struct smtp_server_session *s)
+{
+	struct smtp_reply reply = smtp_reply_of(451, "4.3.0", "no answer in time, try again later");
+
+	if (s->run.phase == SERVER_PHASE_CONNECT)
+		reply.code = 421;
+	if (s->run.phase == SERVER_PHASE_AUTH)
+		reply = smtp_reply_of(454, "4.7.0", "no answer in time, try again later");
+	if (server_phase_reply(s, &reply) != 0)
+		server_session_fail(s, SMTP_ESTATE);
 }
 
 void server_phase_call(struct smtp_server_session *s)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* server_session.c - the server session's life, its input and output, its clock, its getters. What
+/* server_session.c - the server session's life, its input and output, its clock. What
  * the octets mean is decided elsewhere: server_commands.c for lines, server_content.c for content.
  */
 #include <stdlib.h>
@@ -340,7 +340,7 @@ static size_t take_some(struct smtp_server_session *s, struct smtp_span input)
  * what is held back. */
 static void set_now(struct smtp_server_session *s, uint64_t now_ms)
 {
-	if (s->run.waiting)
+	if (s->run.waiting && !s->rearm)
 		return; /* so that now_ms is when the waiting began */
 	if (s->rearm) {
 		s->content.started_ms += now_ms - s->now_ms;
@@ -353,6 +353,14 @@ static void set_now(struct smtp_server_session *s, uint64_t now_ms)
 	s->now_ms = now_ms;
 	if (now_ms >= s->hold_until_ms)
 		release(s);
+}
+
+/* A verdict has come, and with it the time. */
+static void take_time(struct smtp_server_session *s, uint64_t now_ms)
+{
+	s->rearm = true;
+	set_now(s, now_ms);
+	settle(s);
 }
 
 int smtp_server_session_feed(struct smtp_server_session *s, const void *octets, size_t n,
@@ -419,9 +427,7 @@ int smtp_server_session_called(struct smtp_server_session *s, uint64_t now_ms)
 	if (s->run.call != SERVER_CALL_MADE || is_busy(s))
 		return SMTP_ESTATE;
 	server_phase_called(s);
-	s->rearm = true;
-	set_now(s, now_ms);
-	settle(s);
+	take_time(s, now_ms);
 	return 0;
 }
 
@@ -493,10 +499,12 @@ uint64_t smtp_server_session_deadline(const struct smtp_server_session *s)
 		return s->rearm ? s->now_ms : s->hold_until_ms;
 	if (s->state == SERVER_CLOSED)
 		return s->out.n > 0 ? after(s->wait_since_ms, SERVER_LINGER_MS) : UINT64_MAX;
-	if (s->state == SERVER_NEW || s->run.waiting)
+	if (s->state == SERVER_NEW || s->run.call != SERVER_CALL_NONE)
 		return UINT64_MAX;
 	if (s->rearm)
 		return s->now_ms;
+	if (s->run.waiting)
+		return after(s->now_ms, s->options.verdict_timeout_ms);
 	if (s->state == SERVER_CONTENT || s->state == SERVER_CHUNK)
 		return server_content_deadline(s);
 	deadline = after(s->wait_since_ms, s->options.command_timeout_ms);
@@ -513,86 +521,14 @@ void smtp_server_session_tick(struct smtp_server_session *s, uint64_t now_ms)
 	set_now(s, now_ms);
 	if (now_ms < smtp_server_session_deadline(s))
 		return;
+	if (s->run.waiting) {
+		server_phase_overdue(s);
+		take_time(s, now_ms);
+		return;
+	}
 	if (s->state == SERVER_CLOSED)
 		smtp_buf_release(&s->out); /* the peer does not read it */
 	else
 		server_session_shut(s, SMTP_DISCONNECT_TIMEOUT,
 				    s->state == SERVER_TLS ? NULL : &reply);
-}
-
-/* --- getters -------------------------------------------------------------------------------- */
-
-const char *smtp_server_session_helo_name(const struct smtp_server_session *s)
-{
-	return s->helo_name ? s->helo_name : "";
-}
-
-const char *smtp_server_session_protocol(const struct smtp_server_session *s)
-{
-	static const char *const names[2][4] = {
-		{ "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA" },
-		{ "LMTP", "LMTPS", "LMTPA", "LMTPSA" },
-	};
-
-	if (!s->extended && !s->options.lmtp)
-		return "SMTP"; /* RFC 3848 has no name for HELO with TLS */
-	return names[s->options.lmtp][(s->tls ? 1 : 0) + (s->account ? 2 : 0)];
-}
-
-bool smtp_server_session_has_tls(const struct smtp_server_session *s)
-{
-	return s->tls;
-}
-
-const char *smtp_server_session_tls_description(const struct smtp_server_session *s)
-{
-	return s->tls_description ? s->tls_description : "";
-}
-
-const char *smtp_server_session_account(const struct smtp_server_session *s)
-{
-	return s->account;
-}
-
-uint64_t smtp_server_session_now_ms(const struct smtp_server_session *s)
-{
-	return s->now_ms;
-}
-
-bool smtp_server_session_in_transaction(const struct smtp_server_session *s)
-{
-	return server_transaction_is_open(s);
-}
-
-size_t smtp_server_session_recipient_count(const struct smtp_server_session *s)
-{
-	return s->txn.recipients;
-}
-
-uint64_t smtp_server_session_content_bytes(const struct smtp_server_session *s)
-{
-	return s->content.decoder.octets;
-}
-
-void smtp_server_session_set_driver(struct smtp_server_session *s, void *driver)
-{
-	s->driver = driver;
-}
-
-void *smtp_server_session_driver(const struct smtp_server_session *s)
-{
-	return s->driver;
-}
-
-void **smtp_server_session_slot(struct smtp_server_session *s,
-				const struct smtp_server_session_handler *handler)
-{
-	size_t i = s->run.waiting ? s->run.next : s->current;
-
-	if (i < s->handler_count && s->handlers[i].functions == handler)
-		return &s->handlers[i].slot;
-	for (i = 0; i < s->handler_count; i++)
-		if (s->handlers[i].functions == handler)
-			return &s->handlers[i].slot;
-	return NULL;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* server_session_private.h - what the files of the server session share: its struct, and who does
- * what. server_session.c: life, input, output, time. server_phases.c: the chain of handlers.
- * server_reply.c, server_results.c: replies going out. server_peer.c: who is at the other end. All
- * others: the commands, each check -> decide (a phase) -> proceed.
+ * what. server_session.c: life, input, output, time; server_getters.c: questions. server_phases.c: the
+ * chain of handlers. server_reply.c, server_results.c: replies going out. server_peer.c: who is at the
+ * other end. All others: the commands, each check -> decide (a phase) -> proceed.
  */
 #ifndef SMTP_CORE_SERVER_SESSION_PRIVATE_H
 #define SMTP_CORE_SERVER_SESSION_PRIVATE_H
@@ -194,6 +194,7 @@ struct smtp_server_session {
 	uint64_t hold_until_ms; /* until then no input is taken and no output given; 0: no hold */
 	struct server_handler *handlers;
 	size_t handler_count;
+	uint64_t questions; /* put to handlers so far */
 	size_t current; /* the handler whose function is, or last was, on the stack */
 	struct smtp_line line;
 	uint8_t line_head[5]; /* the first octets of the line that comes in */
@@ -262,6 +263,8 @@ void server_phase_begin(struct smtp_server_session *s, enum server_phase phase);
 /** Takes the answer of the handler that is asked, or was, and goes on with the next. SMTP_EINVAL,
  *  SMTP_ESTATE (it had answered). */
 SMTP_MUST_USE int server_phase_reply(struct smtp_server_session *s, const struct smtp_reply *reply);
+/** The verdict that is pending is not waited for any longer: a temporary refusal. */
+void server_phase_overdue(struct smtp_server_session *s);
 /** Makes the call that is due. */
 void server_phase_call(struct smtp_server_session *s);
 /** Goes on with the verdict of the call that was made. */

@@ -85,7 +85,7 @@ static void loop_release(struct server_loop *loop)
 	smtp_timer_free(loop->deadline);
 	loop->freed = true;
 	smtp_loop_free(loop->loop); /* what a worker has just given back ends here */
-	free(loop->table);
+	server_slots_free(loop);
 }
 
 static int loops_new(struct smtp_server *server)

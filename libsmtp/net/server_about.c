@@ -20,16 +20,3 @@ unsigned smtp_server_session_loop(const struct smtp_server_session *session)
 
 	return c ? c->loop->index : 0;
 }
-
-struct smtp_ticket smtp_server_ticket(struct smtp_server_session *session)
-{
-	const struct server_conn *c = conn_of(session);
-	struct smtp_ticket ticket = { 0 };
-
-	if (c) {
-		ticket.server = c->loop->server;
-		ticket.session = c->id;
-		ticket.loop = c->loop->index;
-	}
-	return ticket;
-}

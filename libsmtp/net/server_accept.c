@@ -52,15 +52,13 @@ static struct server_conn *conn_new(struct server_socket *sock, int fd,
 	c->peer = key;
 	c->id = ++c->loop->last_id;
 	if (smtp_timer_new(&c->timer, c->loop->loop, server_conn_on_timer, c) != 0 ||
-	    smtp_conn_new(&c->conn, c->loop->loop, fd, &server_conn_events, c) != 0 || !server_conn_add(c)) {
+	    smtp_conn_new(&c->conn, c->loop->loop, fd, &server_conn_events, c) != 0) {
 		smtp_timer_free(c->timer);
-		if (c->conn)
-			smtp_conn_free(c->conn);
-		else
-			(void)close(fd);
+		(void)close(fd);
 		free(c);
 		return NULL;
 	}
+	server_conn_add(c);
 	c->settings = server_listener_settings(c->listener);
 	c->lost_reason = SMTP_DISCONNECT_IO;
 	c->work.run = server_conn_work;

@@ -18,70 +18,24 @@ static struct server_conn *conn_of_work(struct smtp_work *work)
 
 /* --- the loop's connections ------------------------------------------------------------------- */
 
-static struct server_conn **bucket_of(const struct server_loop *loop, uint64_t id)
-{
-	return &loop->table[id & (loop->table_size - 1)];
-}
-
-/* Ids are counted up, so the low bits spread them evenly. */
-static bool grow_table(struct server_loop *loop)
-{
-	size_t size = loop->table_size ? loop->table_size * 2 : 64;
-	struct server_conn **table = calloc(size, sizeof(struct server_conn *));
-
-	if (!table)
-		return loop->table_size > 0; /* longer chains will do */
-	free(loop->table);
-	loop->table = table;
-	loop->table_size = size;
-	for (struct server_conn *c = loop->conns; c; c = c->next) {
-		struct server_conn **bucket = bucket_of(loop, c->id);
-
-		c->chain = *bucket;
-		*bucket = c;
-	}
-	return true;
-}
-
-bool server_conn_add(struct server_conn *c)
+void server_conn_add(struct server_conn *c)
 {
 	struct server_loop *loop = c->loop;
-	struct server_conn **bucket;
 
-	if (loop->conn_count >= loop->table_size && !grow_table(loop))
-		return false;
-	bucket = bucket_of(loop, c->id);
-	c->chain = *bucket;
-	*bucket = c;
 	c->next = loop->conns;
 	c->prev = &loop->conns;
 	if (c->next)
 		c->next->prev = &c->next;
 	loop->conns = c;
 	loop->conn_count++;
-	return true;
 }
 
 static void take_from_loop(struct server_conn *c)
 {
-	struct server_conn **place = bucket_of(c->loop, c->id);
-
-	while (*place != c)
-		place = &(*place)->chain;
-	*place = c->chain;
 	*c->prev = c->next;
 	if (c->next)
 		c->next->prev = c->prev;
 	c->loop->conn_count--;
-}
-
-struct server_conn *server_conn_find(struct server_loop *loop, uint64_t id)
-{
-	struct server_conn *c = loop->table_size ? *bucket_of(loop, id) : NULL;
-
-	while (c && c->id != id)
-		c = c->chain;
-	return c;
 }
 
 struct server_conn *server_conn_next(const struct server_conn *c)
@@ -98,6 +52,7 @@ static void free_session(struct server_conn *c)
 	if (!session)
 		return;
 	smtp_server_session_free(session); /* its handlers may still ask about c */
+	server_slot_release(c);
 	c->session = NULL;
 	(void)atomic_fetch_sub_explicit(&c->loop->server->sessions, 1, memory_order_relaxed);
 }
@@ -190,8 +145,21 @@ static void start_tls(struct server_conn *c)
 		abandon(c, SMTP_DISCONNECT_TLS);
 }
 
+/* A verdict that nobody could give, as it could not be asked for in a way to be answered. */
+static void answer_for_lack_of_memory(struct server_conn *c)
+{
+	struct smtp_reply reply = smtp_reply_of(451, "4.3.0", "out of memory, try again later");
+
+	while ((smtp_server_session_wants(c->session) & SMTP_WANTS_VERDICT) &&
+	       c->unanswerable == smtp_server_session_question(c->session) &&
+	       smtp_server_session_reply(c->session, &reply) == 0)
+		give_time(c);
+}
+
 static void start_work(struct server_conn *c)
 {
+	/* Without a slot its function can't answer later, but all else. */
+	(void)server_slot_reserve(c);
 	c->working = true;
 	smtp_timer_set(c->timer, UINT64_MAX);
 	smtp_workers_submit(c->loop->server->workers, &c->work);
@@ -210,12 +178,9 @@ void server_conn_worked(struct smtp_work *work)
 	struct server_conn *c = conn_of_work(work);
 
 	c->working = false;
-	while (c->kept_calls) {
-		struct smtp_loop_call *call = c->kept_calls;
-
-		c->kept_calls = call->next;
-		smtp_loop_post(c->loop->loop, call);
-	}
+	if (c->kept_call)
+		smtp_loop_post(c->loop->loop, c->kept_call);
+	c->kept_call = NULL;
 	if (c->lost || smtp_server_session_called(c->session,
 						  smtp_loop_now_ms(c->loop->loop)) != 0) {
 		abandon(c, c->lost_reason);
@@ -242,6 +207,7 @@ static void advance(struct server_conn *c)
 
 	if (c->working)
 		return;
+	answer_for_lack_of_memory(c);
 	stop_if_due(c);
 	if (!flush(c)) {
 		abandon(c, SMTP_DISCONNECT_IO);
@@ -411,9 +377,10 @@ void server_conn_begin(struct server_conn *c, const char *tls)
 
 /* --- from other files ------------------------------------------------------------------------- */
 
-void server_conn_answer(struct server_conn *c, const struct smtp_reply *reply)
+void server_conn_answer(struct server_conn *c, uint64_t question, const struct smtp_reply *reply)
 {
-	if (c->state != CONN_SESSION || smtp_server_session_reply(c->session, reply) != 0)
+	if (c->state != CONN_SESSION || smtp_server_session_question(c->session) != question ||
+	    smtp_server_session_reply(c->session, reply) != 0)
 		return;
 	give_time(c);
 	go_on(c);
@@ -423,8 +390,7 @@ bool server_conn_keeps(struct server_conn *c, struct smtp_loop_call *call)
 {
 	if (!c->working)
 		return false;
-	call->next = c->kept_calls;
-	c->kept_calls = call;
+	c->kept_call = call;
 	return true;
 }
 

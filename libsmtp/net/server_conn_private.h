@@ -24,7 +24,6 @@ struct server_conn {
 	struct smtp_timer *timer;
 	struct server_conn *next; /* in the loop's list */
 	struct server_conn **prev;
-	struct server_conn *chain; /* in the loop's table */
 	uint64_t id;
 	struct server_peer_key peer;
 	enum conn_state state;
@@ -36,7 +35,9 @@ struct server_conn {
 	bool lost;        /* while working: the conn is dead or gone */
 	enum smtp_disconnect_reason lost_reason;
 	struct smtp_work work;
-	struct smtp_loop_call *kept_calls; /* that came while working, newest first */
+	struct smtp_loop_call *kept_call; /* an answer that came while working */
+	struct server_slot *slot; /* for an answer from elsewhere; NULL: none is reserved */
+	uint64_t unanswerable;    /* the question for which there was no memory for one */
 	uint16_t peer_port;
 	char peer_address[INET6_ADDRSTRLEN];
 	char trace_id[SERVER_TRACE_ID_BYTES + 1];
@@ -44,13 +45,16 @@ struct server_conn {
 
 extern const struct smtp_conn_events server_conn_events;
 
-/** Puts it among those of its loop; false: out of memory. */
-bool server_conn_add(struct server_conn *);
+/** Puts it among those of its loop. */
+void server_conn_add(struct server_conn *);
 /** Makes the session and lets it begin; `tls` describes the TLS that is there already, or is NULL. */
 void server_conn_begin(struct server_conn *, const char *tls);
 void server_conn_set_timer(struct server_conn *, uint32_t ms);
 void server_conn_free(struct server_conn *);
 void server_conn_on_timer(void *user);
+/** Sees to it that the question of now can be answered from elsewhere; false: out of memory. */
+bool server_slot_reserve(struct server_conn *);
+void server_slot_release(struct server_conn *);
 /** The two halves of a blocking call, for struct smtp_work. */
 void server_conn_work(struct smtp_work *);
 void server_conn_worked(struct smtp_work *);

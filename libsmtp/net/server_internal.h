@@ -24,6 +24,7 @@ enum {
 	SERVER_WORKERS_MAX = 64,
 	SERVER_USES_MAX = 15, /* a session has 16 handlers; one is the listener's */
 	SERVER_PROBLEM_MAX = 512,
+	SERVER_CHUNKS_MAX = 20, /* of slots for answers: 64 million */
 	SERVER_TRACE_ID_BYTES = 12
 };
 
@@ -76,6 +77,7 @@ void server_listeners_free(struct smtp_server *);
 /* --- the server ------------------------------------------------------------------------------- */
 
 struct server_conn;
+struct server_slot;
 
 /* One accepting socket on one loop. */
 struct server_socket {
@@ -91,11 +93,13 @@ struct server_loop {
 	struct smtp_loop *loop;
 	unsigned index;
 	struct server_socket *sockets;
-	struct server_conn **table; /* by id, chained */
-	size_t table_size;          /* a power of two */
 	size_t conn_count;
 	struct server_conn *conns;  /* all, in a list */
 	uint64_t last_id;
+	struct server_slot *free_slots; /* for answers from other threads */
+	struct server_slot *chunks[SERVER_CHUNKS_MAX];
+	unsigned chunk_count;
+	uint64_t last_serial;
 	struct smtp_timer *deadline; /* of the shutdown */
 	bool stopping;
 	bool freed; /* calls that are still posted find nothing to do */
@@ -130,9 +134,8 @@ int server_fail(struct smtp_server *, int error, const char *where, const char *
 
 /** For smtp_listener_new(); `user` is the struct server_socket. */
 void server_conn_accepted(void *user, int fd, const struct smtp_socket_address *peer);
-struct server_conn *server_conn_find(struct server_loop *, uint64_t id);
-/** Gives the verdict a session waits for, and goes on with it. */
-void server_conn_answer(struct server_conn *, const struct smtp_reply *reply);
+/** Gives the verdict a session waits for, if it is still this one, and goes on with it. */
+void server_conn_answer(struct server_conn *, uint64_t question, const struct smtp_reply *reply);
 /** True: a worker has the session; the call is posted again when it is done. */
 bool server_conn_keeps(struct server_conn *, struct smtp_loop_call *call);
 /** The loop is stopping: ends the session, or lets it end its transaction. */
@@ -140,6 +143,10 @@ void server_conn_stop(struct server_conn *);
 /** Ends it now, whatever it is at. */
 void server_conn_abort(struct server_conn *);
 struct server_conn *server_conn_next(const struct server_conn *);
+
+/* --- server_answer.c -------------------------------------------------------------------------- */
+
+void server_slots_free(struct server_loop *);
 
 /* --- server_shutdown.c ------------------------------------------------------------------------ */
 

@@ -27,6 +27,16 @@ static struct mail_session *session_for(struct smtp_server_session *ss, void *us
 	return session_of(ss, handler_of(user));
 }
 
+/* In a phase that may say PENDING: what answers it later does so by this ticket. */
+static struct mail_session *asked_session(struct smtp_server_session *ss, void *user)
+{
+	struct mail_session *s = session_for(ss, user);
+
+	if (s != NULL)
+		s->ticket = smtp_server_ticket(ss);
+	return s;
+}
+
 struct smtp_loop *mail_session_loop(const struct mail_session *s)
 {
 	return smtp_server_loop(s->process->server, s->ticket.loop);
@@ -76,7 +86,7 @@ static void log_tls(const struct mail_session *s)
 static enum smtp_verdict on_helo(struct smtp_server_session *ss, struct smtp_span name,
 				 bool extended, void *user)
 {
-	struct mail_session *s = session_for(ss, user);
+	struct mail_session *s = asked_session(ss, user);
 
 	(void)name;
 	(void)extended;
@@ -90,35 +100,35 @@ static enum smtp_verdict on_helo(struct smtp_server_session *ss, struct smtp_spa
 static enum smtp_verdict on_auth(struct smtp_server_session *ss,
 				 const struct smtp_auth_request *request, void *user)
 {
-	return mail_decide_auth(session_for(ss, user), request);
+	return mail_decide_auth(asked_session(ss, user), request);
 }
 
 static enum smtp_verdict on_mail(struct smtp_server_session *ss,
 				 const struct smtp_mail_request *request, void *user)
 {
-	return mail_decide_mail(session_for(ss, user), request);
+	return mail_decide_mail(asked_session(ss, user), request);
 }
 
 static enum smtp_verdict on_rcpt(struct smtp_server_session *ss,
 				 const struct smtp_rcpt_request *request, void *user)
 {
-	return mail_decide_rcpt(session_for(ss, user), request);
+	return mail_decide_rcpt(asked_session(ss, user), request);
 }
 
 static enum smtp_verdict on_data(struct smtp_server_session *ss, void *user)
 {
-	return mail_transaction_data(session_for(ss, user));
+	return mail_transaction_data(asked_session(ss, user));
 }
 
 static enum smtp_verdict on_content(struct smtp_server_session *ss, struct smtp_span octets,
 				    void *user)
 {
-	return mail_transaction_content(session_for(ss, user), octets);
+	return mail_transaction_content(asked_session(ss, user), octets);
 }
 
 static enum smtp_verdict on_end(struct smtp_server_session *ss, void *user)
 {
-	return mail_commit(session_for(ss, user));
+	return mail_commit(asked_session(ss, user));
 }
 
 static void on_reset(struct smtp_server_session *ss, void *user)

@@ -23,6 +23,7 @@ static void session_options(const struct config *config, enum config_role role,
 	o->max_auth_failures = config->max_auth_failures;
 	o->command_timeout_ms = (uint32_t)config->command_timeout_ms;
 	o->content_timeout_ms = (uint32_t)config->content_timeout_ms;
+	o->verdict_timeout_ms = 0; /* what the handlers ask has deadlines of its own */
 }
 
 static int listen_one(struct mail_main *m, size_t i, const char *passphrase)

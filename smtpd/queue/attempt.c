@@ -92,11 +92,11 @@ void attempt_free(struct attempt *a)
 	if (a->next)
 		a->next->link = a->link;
 	a->queue->attempt_count--;
-	while (a->jobs) {
-		struct relay_job *job = a->jobs;
+	while (a->transactions) {
+		struct relay_transaction *txn = a->transactions;
 
-		a->jobs = job->sibling;
-		relay_job_free(job);
+		a->transactions = txn->sibling;
+		relay_transaction_free(txn);
 	}
 	free_deliveries(a);
 	report_free(a->report);
@@ -329,7 +329,7 @@ static int compare_text(const char *a, const char *b)
 	return (int)smtp_ascii_lower((uint8_t)*a) - (int)smtp_ascii_lower((uint8_t)*b);
 }
 
-static int compare_hops(const void *left, const void *right)
+static int compare_next_hops(const void *left, const void *right)
 {
 	const struct sorted *a = left, *b = right;
 	int order = strcmp(a->rule, b->rule);
@@ -345,11 +345,11 @@ static void fail_group(const struct sorted *rows, size_t count, const char *why)
 		outcome_set(&rows[i].delivery->outcome, OUTCOME_TRANSIENT, NULL, why);
 }
 
-/* Rows of one next hop, at most RELAY_JOB_RECIPIENTS_MAX, become one job. */
+/* Rows of one next hop, at most RELAY_RECIPIENTS_MAX, become one transaction. */
 static void submit_group(struct attempt *a, const struct sorted *rows, size_t count)
 {
-	struct delivery *deliveries[RELAY_JOB_RECIPIENTS_MAX];
-	struct relay_job *job;
+	struct delivery *deliveries[RELAY_RECIPIENTS_MAX];
+	struct relay_transaction *txn;
 	struct route route;
 
 	if (route_parse(&route, rows[0].rule, rows[0].delivery->mailbox.domain) != 0) {
@@ -358,13 +358,13 @@ static void submit_group(struct attempt *a, const struct sorted *rows, size_t co
 	}
 	for (size_t i = 0; i < count; i++)
 		deliveries[i] = rows[i].delivery;
-	job = relay_job_new(a, deliveries, count);
-	if (!job)
+	txn = relay_transaction_new(a, deliveries, count);
+	if (!txn)
 		return; /* without outcome: soon again */
-	job->sibling = a->jobs;
-	a->jobs = job;
+	txn->sibling = a->transactions;
+	a->transactions = txn;
 	a->groups++;
-	relay_submit(a->queue->relay, job, &route);
+	relay_submit(a->queue->relay, txn, &route);
 }
 
 static void relay_groups(struct attempt *a, size_t count)
@@ -377,9 +377,10 @@ static void relay_groups(struct attempt *a, size_t count)
 	for (struct delivery *d = a->deliveries; d; d = d->next)
 		if (d->place == PLACE_ELSEWHERE)
 			rows[n++] = (struct sorted){ d, route_rule(a->queue->config, d->mailbox.domain) };
-	qsort(rows, n, sizeof *rows, compare_hops);
+	qsort(rows, n, sizeof *rows, compare_next_hops);
 	for (size_t i = 1; i <= n; i++) {
-		if (i < n && i - from < RELAY_JOB_RECIPIENTS_MAX && compare_hops(&rows[from], &rows[i]) == 0)
+		if (i < n && i - from < RELAY_RECIPIENTS_MAX &&
+		    compare_next_hops(&rows[from], &rows[i]) == 0)
 			continue;
 		submit_group(a, rows + from, i - from);
 		from = i;

@@ -22,7 +22,7 @@ enum {
 
 struct attempt;
 struct relay;
-struct relay_job;
+struct relay_transaction;
 
 struct queue {
 	struct smtp_loop *loop;
@@ -116,8 +116,8 @@ struct attempt {
 	struct smtp_queue_entry *entry;
 	struct delivery *deliveries, **deliveries_end, *unresolved;
 	size_t delivery_count, resolving;
-	size_t groups;                /* deliveries here, jobs of the relay */
-	struct relay_job *jobs;
+	size_t groups;                /* deliveries here, transactions of the relay */
+	struct relay_transaction *transactions;
 	struct settlement *settlements; /* one for each recipient of the entry */
 	struct smtp_spool_outcome *outcomes, *early_outcomes;
 	size_t outcome_count, early_count;
@@ -136,7 +136,7 @@ void attempt_free(struct attempt *);
  *  false means that the queue is closing, the attempt gone, and there is nothing more to do. */
 void attempt_submit(struct attempt *, struct smtp_work *work);
 SMTP_MUST_USE bool attempt_returns(struct attempt *);
-/** A group of deliveries (here, one job of the relay) has its outcomes. */
+/** A group of deliveries (here, one transaction of the relay) has its outcomes. */
 void attempt_group_done(struct attempt *);
 /** All that is left to wait for are other hosts: it counts against neither bound of the queue. */
 void attempt_is_prepared(struct attempt *);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* relay.c - next hops, the lines of jobs before them, and how many connections serve them. First come,
- * first served; a hop that can't be reached gives its reason to all that wait for it.
+/* relay.c - next hops, the lines of transactions before them, and how many sessions serve them. First
+ * come, first served; a next hop that can't be reached gives its reason to all that wait for it.
  */
-#include "smtpd/queue/relay_conn.h"
+#include "smtpd/queue/relay_session.h"
 
 #include <fcntl.h>
 #include <sodium.h>
@@ -15,120 +15,121 @@
 
 enum { RELAY_PASSWORD_MAX = 1024 };
 
-/* ---- jobs ---- */
+/* ---- transactions ---- */
 
-struct relay_job *relay_job_new(struct attempt *a, struct delivery **deliveries, size_t count)
+struct relay_transaction *relay_transaction_new(struct attempt *a, struct delivery **deliveries,
+						size_t count)
 {
-	struct relay_job *job = calloc(1, sizeof *job);
+	struct relay_transaction *txn = calloc(1, sizeof *txn);
 
-	if (!job)
+	if (!txn)
 		return NULL;
-	job->deliveries = calloc(count, sizeof *job->deliveries);
-	if (!job->deliveries) {
-		free(job);
+	txn->deliveries = calloc(count, sizeof *txn->deliveries);
+	if (!txn->deliveries) {
+		free(txn);
 		return NULL;
 	}
-	memcpy(job->deliveries, deliveries, count * sizeof *deliveries);
-	job->count = count;
-	job->attempt = a;
-	job->relay = a->queue->relay;
-	return job;
+	memcpy(txn->deliveries, deliveries, count * sizeof *deliveries);
+	txn->count = count;
+	txn->attempt = a;
+	txn->relay = a->queue->relay;
+	return txn;
 }
 
-static void job_release_content(struct relay_job *job)
+static void release_content(struct relay_transaction *txn)
 {
-	if (job->reader)
-		smtp_spool_reader_close(job->reader);
-	job->reader = NULL;
-	free(job->content);
-	job->content = NULL;
-	job->content_bytes = job->read = 0;
+	if (txn->reader)
+		smtp_spool_reader_close(txn->reader);
+	txn->reader = NULL;
+	free(txn->content);
+	txn->content = NULL;
+	txn->content_bytes = txn->read = 0;
 }
 
-void relay_job_free(struct relay_job *job)
+void relay_transaction_free(struct relay_transaction *txn)
 {
-	if (!job)
+	if (!txn)
 		return;
-	job_release_content(job);
-	free(job->deliveries);
-	free(job);
+	release_content(txn);
+	free(txn->deliveries);
+	free(txn);
 }
 
-void relay_job_done(struct relay_job *job)
+void relay_transaction_done(struct relay_transaction *txn)
 {
-	job_release_content(job);
-	job->conn = NULL;
-	attempt_group_done(job->attempt);
+	release_content(txn);
+	txn->session = NULL;
+	attempt_group_done(txn->attempt);
 }
 
 /* ---- content, on a worker ---- */
 
-static int preload(struct relay_job *job)
+static int preload(struct relay_transaction *txn)
 {
 	size_t n;
 
-	job->content = malloc((size_t)job->total_bytes + 1);
-	if (!job->content)
+	txn->content = malloc((size_t)txn->total_bytes + 1);
+	if (!txn->content)
 		return SMTP_ENOMEM;
 	do {
-		int err = smtp_spool_reader_read(job->reader, job->content + job->content_bytes,
-						 (size_t)job->total_bytes + 1 - job->content_bytes, &n);
+		int err = smtp_spool_reader_read(txn->reader, txn->content + txn->content_bytes,
+						 (size_t)txn->total_bytes + 1 - txn->content_bytes, &n);
 		if (err != 0)
 			return err;
-		job->content_bytes += n;
-	} while (n > 0 && job->content_bytes <= job->total_bytes);
-	return job->content_bytes == job->total_bytes ? 0 : SMTP_EIO;
+		txn->content_bytes += n;
+	} while (n > 0 && txn->content_bytes <= txn->total_bytes);
+	return txn->content_bytes == txn->total_bytes ? 0 : SMTP_EIO;
 }
 
 /* The loop will read it then, from the cache of the system. */
-static int read_once(struct relay_job *job)
+static int read_once(struct relay_transaction *txn)
 {
 	uint8_t octets[65536];
 	size_t n;
 	int err;
 
 	do {
-		err = smtp_spool_reader_read(job->reader, octets, sizeof octets, &n);
+		err = smtp_spool_reader_read(txn->reader, octets, sizeof octets, &n);
 	} while (err == 0 && n > 0);
-	smtp_spool_reader_rewind(job->reader);
+	smtp_spool_reader_rewind(txn->reader);
 	return err;
 }
 
 static void load_run(struct smtp_work *work)
 {
-	struct relay_job *job = (struct relay_job *)(void *)work;
+	struct relay_transaction *txn = (struct relay_transaction *)(void *)work;
 
-	job->error = smtp_spool_reader_open(job->attempt->queue->spool, job->attempt->item->id,
-					    &job->reader);
-	if (job->error != 0)
+	txn->error = smtp_spool_reader_open(txn->attempt->queue->spool, txn->attempt->item->id,
+					    &txn->reader);
+	if (txn->error != 0)
 		return;
-	job->total_bytes = smtp_spool_reader_bytes(job->reader);
-	job->error = job->total_bytes <= RELAY_PRELOAD_MAX ? preload(job) : read_once(job);
+	txn->total_bytes = smtp_spool_reader_bytes(txn->reader);
+	txn->error = txn->total_bytes <= RELAY_PRELOAD_MAX ? preload(txn) : read_once(txn);
 }
 
 /* ---- lines ---- */
 
-static void hop_append(struct hop *hop, struct relay_job *job)
+static void next_hop_append(struct next_hop *next_hop, struct relay_transaction *txn)
 {
-	job->next = NULL;
-	*hop->end = job;
-	hop->end = &job->next;
-	hop->waiting++;
-	hop->relay->waiting++;
+	txn->next = NULL;
+	*next_hop->end = txn;
+	next_hop->end = &txn->next;
+	next_hop->waiting++;
+	next_hop->relay->waiting++;
 }
 
-struct relay_job *hop_take(struct hop *hop)
+struct relay_transaction *next_hop_take(struct next_hop *next_hop)
 {
-	struct relay_job *job = hop->first;
+	struct relay_transaction *txn = next_hop->first;
 
-	if (!job)
+	if (!txn)
 		return NULL;
-	hop->first = job->next;
-	if (!hop->first)
-		hop->end = &hop->first;
-	hop->waiting--;
-	hop->relay->waiting--;
-	return job;
+	next_hop->first = txn->next;
+	if (!next_hop->first)
+		next_hop->end = &next_hop->first;
+	next_hop->waiting--;
+	next_hop->relay->waiting--;
+	return txn;
 }
 
 static size_t bucket_of(const char *key)
@@ -140,212 +141,220 @@ static size_t bucket_of(const char *key)
 	return h % RELAY_BUCKETS;
 }
 
-static struct hop *hop_find(struct relay *relay, const struct route *route)
+static struct next_hop *next_hop_find(struct relay *relay, const struct route *route)
 {
 	size_t bucket = bucket_of(route->key);
-	struct hop *hop = relay->buckets[bucket];
+	struct next_hop *next_hop = relay->buckets[bucket];
 
-	while (hop && strcmp(hop->route.key, route->key) != 0)
-		hop = hop->next;
-	if (hop)
-		return hop;
-	hop = calloc(1, sizeof *hop);
-	if (!hop)
+	while (next_hop && strcmp(next_hop->route.key, route->key) != 0)
+		next_hop = next_hop->next;
+	if (next_hop)
+		return next_hop;
+	next_hop = calloc(1, sizeof *next_hop);
+	if (!next_hop)
 		return NULL;
-	hop->relay = relay;
-	hop->route = *route;
-	hop->end = &hop->first;
-	hop->limit = RELAY_HOP_CONNECTIONS_MAX;
-	hop->bucket = bucket;
-	hop->next = relay->buckets[bucket];
-	relay->buckets[bucket] = hop;
-	return hop;
+	next_hop->relay = relay;
+	next_hop->route = *route;
+	next_hop->end = &next_hop->first;
+	next_hop->limit = RELAY_NEXT_HOP_SESSIONS_MAX;
+	next_hop->bucket = bucket;
+	next_hop->next = relay->buckets[bucket];
+	relay->buckets[bucket] = next_hop;
+	return next_hop;
 }
 
 /* False when it is gone. */
-static bool hop_keep(struct hop *hop)
+static bool next_hop_keep(struct next_hop *next_hop)
 {
-	struct hop **at = &hop->relay->buckets[hop->bucket];
+	struct next_hop **at = &next_hop->relay->buckets[next_hop->bucket];
 
-	if (hop->first || hop->conns || hop->loading > 0)
+	if (next_hop->first || next_hop->sessions || next_hop->loading > 0)
 		return true;
-	while (*at != hop)
+	while (*at != next_hop)
 		at = &(*at)->next;
-	*at = hop->next;
-	free(hop);
+	*at = next_hop->next;
+	free(next_hop);
 	return false;
 }
 
 /* All that wait get the same outcome; NULL: none. */
-static void hop_fail(struct hop *hop, const struct outcome *why)
+static void next_hop_fail(struct next_hop *next_hop, const struct outcome *why)
 {
-	struct relay_job *job;
+	struct relay_transaction *txn;
 
-	while ((job = hop_take(hop)) != NULL) {
-		for (size_t i = 0; why && i < job->count; i++)
-			outcome_copy(&job->deliveries[i]->outcome, why);
-		relay_job_done(job);
+	while ((txn = next_hop_take(next_hop)) != NULL) {
+		for (size_t i = 0; why && i < txn->count; i++)
+			outcome_copy(&txn->deliveries[i]->outcome, why);
+		relay_transaction_done(txn);
 	}
 }
 
-static struct relay_conn *idle_conn(struct hop *hop)
+static struct relay_session *idle_session(struct next_hop *next_hop)
 {
-	struct relay_conn *conn = hop->conns;
+	struct relay_session *session = next_hop->sessions;
 
-	while (conn && conn->state != CONN_IDLE)
-		conn = conn->next;
-	return conn;
+	while (session && session->state != SESSION_IDLE)
+		session = session->next;
+	return session;
 }
 
-static bool may_open(const struct hop *hop)
+static bool may_open(const struct next_hop *next_hop)
 {
-	return hop->waiting > hop->opening && hop->conn_count < hop->limit &&
-	       !hop->relay->queue->draining;
+	return next_hop->waiting > next_hop->opening && next_hop->session_count < next_hop->limit &&
+	       !next_hop->relay->queue->draining;
 }
 
-/* Serves the line with what there is, opens what there may be. False when the hop is gone. */
-static bool hop_pump(struct hop *hop)
+/* Serves the line with what there is, opens what there may be. False when the next hop is gone. */
+static bool next_hop_pump(struct next_hop *next_hop)
 {
-	struct relay *relay = hop->relay;
-	struct relay_conn *conn;
+	struct relay *relay = next_hop->relay;
+	struct relay_session *session;
 
-	while (hop->first && (conn = idle_conn(hop)) != NULL)
-		relay_conn_serve(conn);
-	while (may_open(hop)) {
-		if (relay->conn_count >= RELAY_CONNECTIONS_MAX) {
+	while (next_hop->first && (session = idle_session(next_hop)) != NULL)
+		relay_session_serve(session);
+	while (may_open(next_hop)) {
+		if (relay->session_count >= RELAY_SESSIONS_MAX) {
 			relay->saturated = true;
 			break;
 		}
-		if (relay_conn_open(hop) != 0) {
-			if (hop->conn_count == 0)
-				hop_fail(hop, NULL); /* no memory: soon again */
+		if (relay_session_open(next_hop) != 0) {
+			if (next_hop->session_count == 0)
+				next_hop_fail(next_hop, NULL); /* no memory: soon again */
 			break;
 		}
 	}
-	return hop_keep(hop);
+	return next_hop_keep(next_hop);
 }
 
 static void pump_all(struct relay *relay)
 {
 	relay->saturated = false;
 	for (size_t i = 0; i < RELAY_BUCKETS; i++) {
-		struct hop *next;
+		struct next_hop *next;
 
-		for (struct hop *hop = relay->buckets[i]; hop; hop = next) {
-			next = hop->next;
-			(void)hop_pump(hop);
+		for (struct next_hop *next_hop = relay->buckets[i]; next_hop; next_hop = next) {
+			next = next_hop->next;
+			(void)next_hop_pump(next_hop);
 		}
 	}
 }
 
-void hop_conn_gone(struct hop *hop, const struct outcome *failure)
+void next_hop_session_gone(struct next_hop *next_hop, const struct outcome *failure)
 {
-	struct relay *relay = hop->relay;
+	struct relay *relay = next_hop->relay;
 
 	if (failure) {
-		hop->limit = hop->conn_count > 0 ? hop->conn_count : 1;
-		if (hop->conn_count == 0)
-			hop_fail(hop, failure);
+		next_hop->limit = next_hop->session_count > 0 ? next_hop->session_count : 1;
+		if (next_hop->session_count == 0)
+			next_hop_fail(next_hop, failure);
 	}
-	(void)hop_pump(hop);
+	(void)next_hop_pump(next_hop);
 	if (relay->saturated)
 		pump_all(relay);
 }
 
-void relay_job_requeue(struct relay_job *job, struct hop *hop)
+void relay_transaction_requeue(struct relay_transaction *txn, struct next_hop *next_hop)
 {
-	job_release_content(job);
-	job->conn = NULL;
-	job->requeued = true;
-	if (hop->relay->queue->draining) {
-		relay_job_done(job);
+	release_content(txn);
+	txn->session = NULL;
+	txn->requeued = true;
+	if (next_hop->relay->queue->draining) {
+		relay_transaction_done(txn);
 		return;
 	}
-	job->next = hop->first;
-	if (!hop->first)
-		hop->end = &job->next;
-	hop->first = job;
-	hop->waiting++;
-	hop->relay->waiting++;
+	txn->next = next_hop->first;
+	if (!next_hop->first)
+		next_hop->end = &txn->next;
+	next_hop->first = txn;
+	next_hop->waiting++;
+	next_hop->relay->waiting++;
 }
 
 static void load_done(struct smtp_work *work)
 {
-	struct relay_job *job = (struct relay_job *)(void *)work;
-	struct hop *hop = job->hop;
+	struct relay_transaction *txn = (struct relay_transaction *)(void *)work;
+	struct next_hop *next_hop = txn->next_hop;
 
-	if (!attempt_returns(job->attempt))
+	if (!attempt_returns(txn->attempt))
 		return;
-	if (job->conn) {
-		hop->loading--;
-		relay_conn_loaded(job->conn);
+	if (txn->session) {
+		next_hop->loading--;
+		relay_session_loaded(txn->session);
 		return;
 	}
-	if (job->deliveries[0]->outcome.kind == OUTCOME_NONE) /* the connection was lost meanwhile */
-		relay_job_requeue(job, hop);
+	if (txn->deliveries[0]->outcome.kind == OUTCOME_NONE) /* the connection was lost meanwhile */
+		relay_transaction_requeue(txn, next_hop);
 	else
-		relay_job_done(job);
-	hop->loading--; /* held it until here */
-	(void)hop_pump(hop);
+		relay_transaction_done(txn);
+	next_hop->loading--; /* held it until here */
+	(void)next_hop_pump(next_hop);
 }
 
-void relay_job_load(struct relay_job *job)
+void relay_transaction_load(struct relay_transaction *txn)
 {
-	job->hop = job->conn->hop;
-	job->hop->loading++;
-	job->work = (struct smtp_work){ .run = load_run, .done = load_done };
-	attempt_submit(job->attempt, &job->work);
+	txn->next_hop = txn->session->next_hop;
+	txn->next_hop->loading++;
+	txn->work = (struct smtp_work){ .run = load_run, .done = load_done };
+	attempt_submit(txn->attempt, &txn->work);
 }
 
-static bool is_crowded(const struct hop *hop)
+static bool is_crowded(const struct next_hop *next_hop)
 {
-	return hop->waiting >= RELAY_LINE_MAX || (hop->waiting > 0 && hop->relay->waiting >= RELAY_LINES_MAX);
+	return next_hop->waiting >= RELAY_LINE_MAX ||
+	       (next_hop->waiting > 0 && next_hop->relay->waiting >= RELAY_LINES_MAX);
 }
 
 /* A time of its own for each message that finds the line full: however many there are, they take
  * turns, and what they cost the rest of the queue is bounded. */
-static int64_t crowd_slot(struct hop *hop)
+static int64_t crowd_slot(struct next_hop *next_hop)
 {
 	int64_t now_ms = queue_wall_ms(), first = now_ms + RELAY_CROWD_MS;
-	bool moves = hop->moved_ms + 2 * RELAY_CROWD_MS > smtp_loop_now_ms(hop->relay->queue->loop);
+	bool moves = next_hop->moved_ms + 2 * RELAY_CROWD_MS >
+		     smtp_loop_now_ms(next_hop->relay->queue->loop);
 
-	if (hop->crowd_until_ms < first || hop->crowd_until_ms > now_ms + RELAY_CROWD_MAX_MS)
-		hop->crowd_until_ms = first;
-	hop->crowd_until_ms += moves ? RELAY_CROWD_STEP_MS : RELAY_CROWD_SLOW_MS;
-	return hop->crowd_until_ms;
+	if (next_hop->crowd_until_ms < first ||
+	    next_hop->crowd_until_ms > now_ms + RELAY_CROWD_MAX_MS)
+		next_hop->crowd_until_ms = first;
+	next_hop->crowd_until_ms += moves ? RELAY_CROWD_STEP_MS : RELAY_CROWD_SLOW_MS;
+	return next_hop->crowd_until_ms;
 }
 
-void relay_submit(struct relay *relay, struct relay_job *job, const struct route *route)
+void relay_submit(struct relay *relay, struct relay_transaction *txn, const struct route *route)
 {
-	struct hop *hop = relay->queue->draining ? NULL : hop_find(relay, route);
+	struct next_hop *next_hop = relay->queue->draining ? NULL : next_hop_find(relay, route);
 
-	if (hop && is_crowded(hop))
-		job->attempt->crowded_ms = crowd_slot(hop);
-	if (!hop || is_crowded(hop)) {
-		relay_job_done(job);
+	if (next_hop && is_crowded(next_hop))
+		txn->attempt->crowded_ms = crowd_slot(next_hop);
+	if (!next_hop || is_crowded(next_hop)) {
+		relay_transaction_done(txn);
 		return;
 	}
-	hop_append(hop, job);
-	(void)hop_pump(hop);
+	next_hop_append(next_hop, txn);
+	(void)next_hop_pump(next_hop);
+}
+
+static void quit_sessions(struct next_hop *next_hop)
+{
+	struct relay_session *following;
+
+	for (struct relay_session *session = next_hop->sessions; session; session = following) {
+		following = session->next;
+		relay_session_quit(session);
+	}
 }
 
 void relay_drain(struct relay *relay)
 {
 	for (size_t i = 0; i < RELAY_BUCKETS; i++) {
-		struct hop *next;
+		struct next_hop *next;
 
-		for (struct hop *hop = relay->buckets[i]; hop; hop = next) {
-			struct relay_conn *conn_next;
-
-			next = hop->next;
-			hop_fail(hop, NULL);
-			hop->loading++; /* holds it while its connections go */
-			for (struct relay_conn *conn = hop->conns; conn; conn = conn_next) {
-				conn_next = conn->next;
-				relay_conn_quit(conn);
-			}
-			hop->loading--;
-			(void)hop_keep(hop);
+		for (struct next_hop *next_hop = relay->buckets[i]; next_hop; next_hop = next) {
+			next = next_hop->next;
+			next_hop_fail(next_hop, NULL);
+			next_hop->loading++; /* holds it while its sessions go */
+			quit_sessions(next_hop);
+			next_hop->loading--;
+			(void)next_hop_keep(next_hop);
 		}
 	}
 }
@@ -481,16 +490,16 @@ int relay_new(struct relay **out, struct queue *q)
 	return 0;
 }
 
-static void free_hops(struct relay *relay)
+static void free_next_hops(struct relay *relay)
 {
 	for (size_t i = 0; i < RELAY_BUCKETS; i++) {
 		while (relay->buckets[i]) {
-			struct hop *hop = relay->buckets[i];
+			struct next_hop *next_hop = relay->buckets[i];
 
-			while (hop->conns)
-				relay_conn_free(hop->conns);
-			relay->buckets[i] = hop->next;
-			free(hop);
+			while (next_hop->sessions)
+				relay_session_free(next_hop->sessions);
+			relay->buckets[i] = next_hop->next;
+			free(next_hop);
 		}
 	}
 }
@@ -499,7 +508,7 @@ void relay_free(struct relay *relay)
 {
 	if (!relay)
 		return;
-	free_hops(relay);
+	free_next_hops(relay);
 	smtp_resolver_free(relay->resolver);
 	while (relay->retired) {
 		struct relay_retired *old = relay->retired;

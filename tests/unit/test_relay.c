@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* From the queue to other hosts: scripted servers on loopback, a fake resolver. */
-#include "smtpd/queue/relay_conn.h"
+#include "smtpd/queue/relay_session.h"
 #include "tests/unit/queue_world.h"
 #include "tests/unit/scripted_server.h"
 #include "tests/unit/certificate.h"
@@ -576,7 +576,7 @@ static bool files_failed(void)
 
 static bool is_held_and_alone(void)
 {
-	return hold.begun && world.queue->relay->conn_count == 0;
+	return hold.begun && world.queue->relay->session_count == 0;
 }
 
 enum { TARPIT_MESSAGES = QUEUE_ATTEMPTS_MAX + 60 };

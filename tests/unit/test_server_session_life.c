@@ -449,6 +449,7 @@ START_TEST(timer_rests_while_pending)
 
 	a.verdict[VRFY] = SMTP_PENDING;
 	s = started(&a, NULL);
+	s->options.verdict_timeout_ms = 0;
 	ck_assert_uint_eq(smtp_server_session_deadline(s), 301000);
 	feed(s, EHLO "VRFY x\r\n");
 	ck_assert_uint_eq(smtp_server_session_deadline(s), UINT64_MAX);
@@ -477,6 +478,7 @@ START_TEST(content_time_rests_while_pending)
 
 	a.verdict[CONTENT] = SMTP_PENDING;
 	s = started(&a, NULL);
+	s->options.verdict_timeout_ms = 0;
 	feed(s, EHLO ENVELOPE "DATA\r\n");
 	ck_assert_int_eq(smtp_server_session_feed(s, "x\r\n", 3, 2000, &taken), 0);
 	ck_assert_int_eq(smtp_server_session_feed(s, "y", 1, 3002000, &taken), 0);

@@ -148,9 +148,14 @@ static enum smtp_verdict on_content(struct smtp_server_session *s, struct smtp_s
 
 static enum smtp_verdict on_end(struct smtp_server_session *s, void *user)
 {
+	struct smtp_reply full = smtp_reply_of(452, "4.2.2", "mailbox full");
+	struct smtp_reply trouble = smtp_reply_of(451, "4.3.0", "out of memory");
 	struct told *told = user;
 
-	(void)s;
+	if (smtp_server_session_recipient_reply(s, 0, &full) != 0) {
+		MUST(failed && smtp_server_session_reply(s, &trouble) == 0);
+		return SMTP_REPLIED;
+	}
 	told->in_transaction = false;
 	told->messages++;
 	return SMTP_ACCEPT;
@@ -190,15 +195,26 @@ static const struct smtp_server_session_handler handler = {
 	.disconnect = on_disconnect, .trace = on_trace,
 };
 
-static void talk(struct smtp_server_session *s)
+static const struct {
+	bool lmtp;
+	const char *input;
+} talks[] = {
+	{ false,
+	  "EHLO client.example.com\r\nAUTH LOGIN\r\nYWxpY2U=\r\nc2VjcmV0\r\n"
+	  "MAIL FROM:<alice@example.com> AUTH=a+2Bb@c.example\r\nRCPT TO:<nobody@example.org>\r\n"
+	  "RCPT TO:<bob@example.org>\r\nDATA\r\nx\r\n.\r\nMAIL FROM:<>\r\nSTARTTLS\r\n" },
+	{ true,
+	  "LHLO client.example.com\r\nBDAT 4\r\nRSETMAIL FROM:<alice@example.com>\r\n"
+	  "RCPT TO:<bob@example.org>\r\nRCPT TO:<carol@example.org>\r\nBDAT 3\r\nx\r\n"
+	  "BDAT 0\r\nBDAT 4 LAST\r\ny\r\n\rMAIL FROM:<>\r\nRCPT TO:<bob@example.org>\r\n"
+	  "BDAT 3\r\nx\r\nBDAT 60\r\nNOOP\r\n" },
+};
+
+static void talk(struct smtp_server_session *s, const char *input)
 {
-	static const char input[] =
-		"EHLO client.example.com\r\nAUTH LOGIN\r\nYWxpY2U=\r\nc2VjcmV0\r\n"
-		"MAIL FROM:<alice@example.com> AUTH=a+2Bb@c.example\r\nRCPT TO:<nobody@example.org>\r\n"
-		"RCPT TO:<bob@example.org>\r\nDATA\r\nx\r\n.\r\nMAIL FROM:<>\r\nSTARTTLS\r\n";
 	size_t i = 0;
 
-	while (i < sizeof(input) - 1 && !(smtp_server_session_wants(s) & SMTP_WANTS_CLOSE)) {
+	while (input[i] != '\0' && !(smtp_server_session_wants(s) & SMTP_WANTS_CLOSE)) {
 		size_t taken;
 		int err = smtp_server_session_feed(s, input + i, 1, 0, &taken);
 
@@ -213,7 +229,7 @@ static void talk(struct smtp_server_session *s)
 }
 
 /* Returns whether an allocation failed on the way. */
-static bool run(unsigned nth)
+static bool run(unsigned nth, int which)
 {
 	struct smtp_server_session_options options = SMTP_SERVER_SESSION_OPTIONS_INIT;
 	struct told told[2] = { { false, 0, 0, 0 }, { false, 0, 0, 0 } };
@@ -224,6 +240,10 @@ static bool run(unsigned nth)
 	options.hostname = "mx.example.org";
 	options.offer_starttls = options.auth_enabled = true;
 	options.auth_needs_tls = false;
+	options.lmtp = talks[which].lmtp;
+	options.extensions |= SMTP_SERVER_CHUNKING;
+	options.bare_newline = SMTP_BARE_NEWLINE_REPAIR;
+	options.max_message_bytes = 50;
 	until_failure = nth;
 	failed = false;
 	live = 0;
@@ -234,7 +254,7 @@ static bool run(unsigned nth)
 	if (!err)
 		err = smtp_server_session_start(s, 0);
 	if (!err)
-		talk(s);
+		talk(s, talks[which].input);
 	smtp_server_session_free(s);
 	armed = false;
 	ck_assert(err == 0 || (err == SMTP_ENOMEM && failed));
@@ -251,7 +271,7 @@ START_TEST(each_allocation_fails)
 {
 	unsigned n = 1;
 
-	while (run(n))
+	while (run(n, _i))
 		n++;
 	ck_assert_uint_gt(n, 15);
 }
@@ -262,7 +282,7 @@ int main(void)
 	Suite *suite = suite_create("server_session_memory");
 	TCase *tc = tcase_create("server_session_memory");
 
-	tcase_add_test(tc, each_allocation_fails);
+	tcase_add_loop_test(tc, each_allocation_fails, 0, ROWS(talks));
 	suite_add_tcase(suite, tc);
 	return tests_run(suite);
 }

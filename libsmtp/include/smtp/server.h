@@ -104,17 +104,22 @@ smtp_server_set_session_options(struct smtp_server *, size_t listener,
 /** Sessions now open; any thread. */
 SMTP_API uint32_t smtp_server_session_count(const struct smtp_server *);
 
-/** Names a session for an answer that comes later, from anywhere. A value; may be copied. */
+/** Names a question to a session's handler for an answer that comes later, from anywhere. A value; may be
+ *  copied. */
 struct smtp_ticket {
 	struct smtp_server *server;
-	uint64_t session;
+	uint64_t serial;
+	uint32_t slot;
 	uint32_t loop;
 };
 
-/** In a phase function, before it says PENDING. */
+/** In each phase function that says PENDING, before it does: a ticket is good for one answer to the
+ *  question it was taken in. Without memory for it the session is answered 451 instead of waiting. */
 SMTP_API struct smtp_ticket smtp_server_ticket(struct smtp_server_session *);
 /** Answers a phase that said PENDING, as smtp_server_session_reply() does, from any thread; `reply` is
- *  copied. A session that is gone is no error: nothing happens. SMTP_ENOMEM. */
+ *  copied (up to 64 KiB of text; when memory is short, cut at 128 octets). Nothing happens and 0 is
+ *  returned when nobody waits for it any more: it was answered, took longer than `verdict_timeout_ms`,
+ *  or the session is gone. SMTP_EINVAL for another code; SMTP_ENOMEM if there was none for the ticket. */
 SMTP_API int smtp_server_answer(struct smtp_ticket ticket, const struct smtp_reply *reply);
 
 /* About a session of a server; valid in its handlers. */

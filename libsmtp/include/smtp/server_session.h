@@ -94,6 +94,9 @@ struct smtp_server_session_options {
 	/* LMTP (RFC 2033): LHLO greets, and after the end of data there is one reply for each recipient that
 	 * was accepted, in order; PIPELINING and ENHANCEDSTATUSCODES are always on. Not for port 25. */
 	bool lmtp;
+	/* How long a PENDING verdict may take; then it is 451 4.3.0 (connect: 421 4.3.0 and close, AUTH: 454
+	 * 4.7.0). 0: for ever. */
+	uint32_t verdict_timeout_ms;
 };
 
 #define SMTP_SERVER_SESSION_OPTIONS_INIT                                                           \
@@ -103,7 +106,8 @@ struct smtp_server_session_options {
 		.max_message_bytes = UINT64_C(50) << 20, .max_swallow_bytes = UINT64_C(50) << 20,  \
 		.max_line_bytes = 65536, .max_recipients = 1000, .max_errors = 10,                 \
 		.max_auth_failures = 3, .max_transactions = 10000, .command_timeout_ms = 300000,   \
-		.content_timeout_ms = 600000, .min_content_rate = 50, .error_delay_max_ms = 5000   \
+		.content_timeout_ms = 600000, .min_content_rate = 50, .error_delay_max_ms = 5000,  \
+		.verdict_timeout_ms = 300000                                                       \
 	}
 
 /** The same as SMTP_SERVER_SESSION_OPTIONS_INIT, for C++. */
@@ -292,6 +296,9 @@ SMTP_API void smtp_server_session_free(struct smtp_server_session *);
  *  2yz accepts with this one, a 4yz or 5yz refuses, 421 also ends the session. Copied. SMTP_ESTATE if
  *  no phase waits, SMTP_EINVAL for another code. After a PENDING one, look at wants() and feed() again. */
 SMTP_API int smtp_server_session_reply(struct smtp_server_session *, const struct smtp_reply *reply);
+/** The number of the question to a handler that runs, pends, or was the last one; they count up. Whoever
+ *  answers later keeps it and compares: after `verdict_timeout_ms` another question may be pending. */
+SMTP_API uint64_t smtp_server_session_question(const struct smtp_server_session *);
 
 /** With LMTP: what is said of one recipient after the end of data instead of the verdict of the `end`
  *  phase. Allowed in that phase, from within `end` or while it is pending. A phase that refuses refuses
