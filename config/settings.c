@@ -35,11 +35,11 @@ const struct setting settings[] = {
 	{ "delivery.maildir", SETTING_PATTERN, FIELD(maildir),
 	  "/var/mail/{domain}/{local_part}", 0, 0, NULL, "Maildir of each account" },
 	{ "relay.default", SETTING_NEXT_HOP, FIELD(relay_default), "mx", 0, 0, NULL,
-	  "where mail for other domains goes: mx, or the URL of a relay" },
+	  "where mail for other domains goes: mx, mx://DOMAIN (by the MX of that), or the URL of a relay" },
 	{ "relay.password_file", SETTING_PATH, FIELD(relay_password_file), "", 0, 0, NULL,
 	  "file whose first line is the password for relays whose URL names a user" },
 	{ "relay.routes", SETTING_ROUTES, FIELD(routes), NULL, 0, 0, NULL,
-	  "URL of the relay for each of these domains" },
+	  "where mail for each of these domains goes, as in relay.default" },
 	{ "queue.retry", SETTING_DURATIONS, FIELD(queue_retry_ms), NULL, 1000, 30 * DAY, NULL,
 	  "waits between attempts; the last one is repeated" },
 	{ "queue.lifetime", SETTING_DURATION, FIELD(queue_lifetime_ms), "5d", 1000, 365 * DAY,
@@ -209,19 +209,22 @@ static int set_choice(struct config *c, const struct setting *s, const char *tex
 	return 0;
 }
 
-static int check_relay_url(const char *text, char problem[SETTING_PROBLEM_MAX])
+/** What queue/route.c can relay by. */
+static int check_next_hop(const char *text, char problem[SETTING_PROBLEM_MAX])
 {
 	struct smtp_url url;
 	const char *why = "not a URL";
 
+	if (strcmp(text, "mx") == 0)
+		return 0;
 	if (smtp_url_parse(&url, smtp_span_of(text), &why) != 0) {
 		(void)snprintf(problem, SETTING_PROBLEM_MAX,
 			       "\"%.80s\": %s (such as smtp+starttls://user@relay.example.org:587)",
 			       text, why);
 		return SMTP_EINVAL;
 	}
-	if (url.scheme == SMTP_URL_LMTP_UNIX || url.scheme == SMTP_URL_MX)
-		return wrong(problem, text, "an smtp, smtps or smtp+starttls URL");
+	if (url.scheme == SMTP_URL_LMTP_UNIX)
+		return wrong(problem, text, "mx, or an mx, smtp, smtps or smtp+starttls URL");
 	return 0;
 }
 
@@ -246,7 +249,7 @@ int setting_assign(struct config *c, const struct setting *s, const char *text, 
 	case SETTING_CHOICE:
 		return set_choice(c, s, text, problem);
 	case SETTING_NEXT_HOP:
-		if (strcmp(text, "mx") != 0 && check_relay_url(text, problem) != 0)
+		if (check_next_hop(text, problem) != 0)
 			return SMTP_EINVAL;
 		return set_text(c, s, text);
 	case SETTING_RESOLVER:
@@ -324,7 +327,7 @@ int setting_add_route(struct config *c, const char *domain, const char *url,
 
 	if (!smtp_domain_is_valid(smtp_span_of(domain)))
 		return wrong(problem, domain, "a domain");
-	if (check_relay_url(url, problem) != 0)
+	if (check_next_hop(url, problem) != 0)
 		return SMTP_EINVAL;
 	if (c->route_count == CONFIG_ROUTES_MAX || has_route(c, domain))
 		return wrong(problem, domain, "possible: there twice, or too many routes");

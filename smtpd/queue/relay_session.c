@@ -496,6 +496,7 @@ static void next_address(struct relay_session *session)
 static void on_host(void *user, const struct smtp_host_answer *answer)
 {
 	struct relay_session *session = user;
+	const struct route *route = &session->next_hop->route;
 	struct outcome why = { 0 };
 
 	session->query = NULL;
@@ -506,8 +507,8 @@ static void on_host(void *user, const struct smtp_host_answer *answer)
 		session->addresses.problem = NULL;
 	} else {
 		session->addresses.count = 0;
-		route_host_problem(&why, answer, host_name(session), session->next_hop->route.is_mx,
-				   session->hosts.implicit);
+		route_host_problem(&why, answer, host_name(session),
+				   route->is_mx && !route->is_given, session->hosts.implicit);
 		note_failure(session, &why);
 	}
 	next_address(session);
@@ -533,10 +534,13 @@ static void on_mx(void *user, const struct smtp_mx_answer *answer)
 
 	session->query = NULL;
 	if (route_hosts_from_mx(&session->hosts, answer, next_hop->route.url.host,
-				next_hop->relay->queue->config->hostname, &session->failure))
+				next_hop->relay->queue->config->hostname, &session->failure)) {
 		next_host(session);
-	else
-		give_up(session);
+		return;
+	}
+	if (next_hop->route.is_given)
+		route_failure_of_operator(&session->failure);
+	give_up(session);
 }
 
 /* The route itself names the host: a URL, or an address literal instead of a domain. */
@@ -566,7 +570,7 @@ int relay_session_open(struct next_hop *next_hop)
 	next_hop->opening++;
 	relay->session_count++;
 	err = smtp_timer_new(&session->idle_timer, relay->queue->loop, on_idle_timer, session);
-	if (err == 0 && next_hop->route.is_mx && next_hop->route.url.host[0] != '[')
+	if (err == next_hop->route.is_mx && next_hop->route.url.host[0] != '[')
 		err = smtp_resolver_mx(relay->resolver, next_hop->route.url.host, on_mx, session,
 				       &session->query);
 	else if (err == 0)

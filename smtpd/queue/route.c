@@ -35,7 +35,7 @@ static int set_mx(struct route *r, const char *domain)
 	r->url.scheme = SMTP_URL_MX;
 	if (smtp_span_copy(smtp_span_of(domain), r->url.host, sizeof r->url.host) != 0)
 		return SMTP_ETOOLONG;
-	return set_key(r, "mx:", r->url.host);
+	return set_key(r, r->is_given ? "mx://" : "mx:", r->url.host);
 }
 
 int route_parse(struct route *out, const char *rule, const char *domain)
@@ -48,6 +48,7 @@ int route_parse(struct route *out, const char *rule, const char *domain)
 	err = smtp_url_parse(&out->url, smtp_span_of(rule), NULL);
 	if (err != 0)
 		return err;
+	out->is_given = true;
 	if (out->url.scheme == SMTP_URL_LMTP_UNIX)
 		return SMTP_ENOTSUP;
 	if (out->url.scheme == SMTP_URL_MX) {
@@ -68,6 +69,15 @@ static void say(struct outcome *why, enum outcome_kind kind, const char *format,
 	int n = snprintf(text, sizeof text, "%s%s%s%s", format, what, problem[0] ? ": " : "", problem);
 
 	outcome_set(why, kind, NULL, n > 0 ? text : format);
+}
+
+void route_failure_of_operator(struct outcome *why)
+{
+	if (why->kind != OUTCOME_PERMANENT)
+		return;
+	why->kind = OUTCOME_TRANSIENT;
+	if (why->reply && why->reply[0] == '5')
+		why->reply[0] = '4';
 }
 
 static bool add_host(struct route_hosts *out, const char *name)

@@ -61,6 +61,26 @@ def test_implicit_mx():
         settled(d)
 
 
+def test_by_the_mx_of_another_domain():
+    """A route or default mx://DOMAIN; while that domain has no host, mail waits for the operator."""
+    hub, own = mx_addresses(2)
+    with Dns(["hub.test. MX 10 mx.hub.test.", f"mx.hub.test. A {hub}",
+              "own.test. MX 10 mx.own.test.", f"mx.own.test. A {own}",
+              "nohost.test. MX 10 mx.nohost.test."]) as dns, \
+         ScriptedServer(host=hub, port=25) as to_hub, ScriptedServer(host=own, port=25) as to_own, \
+         Daemon(resolver=dns.resolver, relay="  default: mx://hub.test\n  routes:\n    own.test: mx\n"
+                "    a.test: mx://nohost.test\n    b.test: mx://none.test\n") as d:
+        submit(d, "carol@remote.test")
+        submit(d, "carol@own.test")
+        assert to_hub.wait_messages(1)[0].recipients == ["carol@remote.test"]
+        assert to_own.wait_messages(1)[0].recipients == ["carol@own.test"]
+        submit(d, "carol@a.test")
+        submit(d, "carol@b.test")
+        d.wait_log("event=delivery.defer", "to=carol@a.test", "4.4.4 no such host: mx.nohost.test")
+        d.wait_log("event=delivery.defer", "to=carol@b.test", "4.1.2 no such domain: none.test")
+        assert reports(d) == []
+
+
 def test_address_literal():
     address, = mx_addresses(1)
     with ScriptedServer(host=address, port=25) as server, Daemon() as d:

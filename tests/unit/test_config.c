@@ -54,6 +54,21 @@ START_TEST(defaults)
 }
 END_TEST
 
+START_TEST(next_hops)
+{
+	static const char text[] = HEAD "relay:\n  default: mx://relay.example\n"
+		"  routes: { a.example: mx, b.example: \"mx://c.example\" }\n";
+	struct config_errors errors;
+	struct config *c = NULL;
+
+	ck_assert_int_eq(load(text, &c, &errors), 0);
+	ck_assert_str_eq(c->relay_default, "mx://relay.example");
+	ck_assert_str_eq(c->routes[0].url, "mx");
+	ck_assert_str_eq(c->routes[1].url, "mx://c.example");
+	config_free(c);
+}
+END_TEST
+
 START_TEST(everything)
 {
 	static const char text[] = HEAD TLS
@@ -119,6 +134,14 @@ static const struct {
 	{ "twice", HEAD HEAD, ":2:1:", "is there twice" },
 	{ "relay", HEAD "relay: { default: http://x }\n", ":2:19:",
 	  "http://x" },
+	{ "relay by MX of none", HEAD "relay: { default: \"mx://\" }\n", ":2:19:",
+	  "the host is missing" },
+	{ "relay by MX with port", HEAD "relay: { default: \"mx://x.example:25\" }\n", ":2:19:",
+	  "mx:// takes no port" },
+	{ "relay by LMTP", HEAD "relay: { default: \"lmtp+unix:/run/x\" }\n", ":2:19:",
+	  "mx, or an mx, smtp, smtps or smtp+starttls URL" },
+	{ "route", HEAD "relay: { routes: { a.example: \"lmtp+unix:/run/x\" } }\n", ":2:20:",
+	  "mx, or an mx, smtp" },
 	{ "password", HEAD "relay: { default: smtps://u@x.example }\n", ":1:1:",
 	  "password_file: is needed" },
 	{ "key", HEAD "tls: { certificate: c.pem }\n", ":1:1:",
@@ -224,6 +247,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, make_folder, remove_folder);
 	tcase_add_test(tc, defaults);
+	tcase_add_test(tc, next_hops);
 	tcase_add_test(tc, everything);
 	tcase_add_loop_test(tc, error, 0, ROWS(wrong));
 	tcase_add_test(tc, all_errors_at_once);

@@ -36,7 +36,7 @@ static const struct {
 	unsigned port;
 } parses[] = {
 	{ "mx", "mx", "Example.ORG", 0, true, "mx:example.org", "Example.ORG", "", 25 },
-	{ "mx of another", "mx://mail.example.com", "a.org", 0, true, "mx:mail.example.com",
+	{ "mx of another", "mx://mail.example.com", "a.org", 0, true, "mx://mail.example.com",
 	  "mail.example.com", "", 25 },
 	{ "host", "smtp://10.0.0.5:2525", "a.org", 0, false, "smtp://10.0.0.5:2525", "10.0.0.5", "", 2525 },
 	{ "login", "smtp+starttls://user@relay.example.org", "a.org", 0, false,
@@ -54,6 +54,7 @@ START_TEST(parse)
 	if (err != 0)
 		return;
 	ck_assert_msg(route.is_mx == parses[_i].is_mx, "%s", parses[_i].name);
+	ck_assert_msg(route.is_given == (strchr(parses[_i].rule, '/') != NULL), "%s", parses[_i].name);
 	ck_assert_str_eq(route.key, parses[_i].key);
 	ck_assert_str_eq(route.url.host, parses[_i].host);
 	ck_assert_str_eq(route.url.user, parses[_i].user);
