@@ -230,8 +230,11 @@ static struct smtp_server_session *begin(struct run *run)
 
 static void check_memory(const struct smtp_server_session *s)
 {
-	MUST(s->out.cap + s->line.buf.cap + s->args.held.cap + s->auth.first.cap +
-		     s->auth.password.cap + s->content.refusal.text.cap + s->run.reply.text.cap <
+	const struct smtp_sasl_server *x = s->auth.exchange;
+	size_t exchange = x ? sizeof(*x) + x->first.cap + x->second.cap + x->challenge.cap : 0;
+
+	MUST(s->out.cap + s->line.buf.cap + s->args.held.cap + exchange +
+		     s->content.refusal.text.cap + s->run.reply.text.cap <
 	     MEMORY_MAX);
 }
 

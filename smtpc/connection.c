@@ -5,7 +5,6 @@
 #include "smtpc/connection.h"
 #include "cli/output.h"
 #include "cli/secret.h"
-#include "libsmtp/core/extension.h"
 
 #include <errno.h>
 #include <smtp/url.h>
@@ -59,7 +58,9 @@ static int read_mechanism(struct connection *c, const struct cli_command *comman
 		return 0;
 	c->client.mechanism = smtp_mechanism_of(smtp_span_of(name));
 	if (c->client.mechanism == 0)
-		return cli_usage_error(command, "--auth %s: PLAIN and LOGIN are known", name);
+		return cli_usage_error(command, "--auth %s: known are SCRAM-SHA-256-PLUS, SCRAM-SHA-256, "
+				       "PLAIN, LOGIN, CRAM-MD5, XOAUTH2, OAUTHBEARER and EXTERNAL",
+				       name);
 	return 0;
 }
 

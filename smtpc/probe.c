@@ -154,18 +154,17 @@ static const char *certificate_text(const struct probe *p, const char *tls)
 
 static const char *login_text(const struct smtp_extensions *e)
 {
+	static char line[128]; /* holds them all */
+	size_t n = 0;
+
 	if (!e->auth)
 		return "none offered";
-	switch (e->mechanisms) {
-	case SMTP_MECHANISM_PLAIN | SMTP_MECHANISM_LOGIN:
-		return "PLAIN LOGIN";
-	case SMTP_MECHANISM_PLAIN:
-		return "PLAIN";
-	case SMTP_MECHANISM_LOGIN:
-		return "LOGIN";
-	default:
-		return "none that is known here";
-	}
+	*line = '\0';
+	for (unsigned m = 1; m <= SMTP_MECHANISMS_ALL; m <<= 1)
+		if (e->mechanisms & m)
+			n += (size_t)snprintf(line + n, sizeof line - n, "%s%s", n > 0 ? " " : "",
+					      smtp_mechanism_name(m));
+	return n > 0 ? line : "none that is known here";
 }
 
 static void print_text(const struct probe *p)
@@ -215,10 +214,9 @@ static void print_json(const struct probe *p)
 	cli_json_bool(&json, "certificate_checked", p->checked);
 	cli_json_text(&json, "tls_problem", p->tls_problem[0] != '\0' ? p->tls_problem : NULL);
 	cli_json_array(&json, "auth");
-	if (e->auth && (e->mechanisms & SMTP_MECHANISM_PLAIN))
-		cli_json_text(&json, NULL, "PLAIN");
-	if (e->auth && (e->mechanisms & SMTP_MECHANISM_LOGIN))
-		cli_json_text(&json, NULL, "LOGIN");
+	for (unsigned m = 1; m <= SMTP_MECHANISMS_ALL; m <<= 1)
+		if (e->mechanisms & m)
+			cli_json_text(&json, NULL, smtp_mechanism_name(m));
 	cli_json_array_end(&json);
 	cli_json_object_end(&json);
 }

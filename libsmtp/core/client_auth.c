@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* client_auth.c - the AUTH step of a client session (RFC 4954): PLAIN with an initial response, LOGIN.
- * Decides whether a password may be sent at all; keeps it and what is made of it out of the trace.
+/* client_auth.c - the AUTH step of a client session (RFC 4954): chooses the mechanism, carries the
+ * messages of the exchange (sasl.h). Decides whether a secret may be sent at all; keeps it and what is
+ * made of it out of the trace.
  */
 #include "libsmtp/core/client_session_private.h"
 
@@ -9,164 +10,303 @@
 #include "libsmtp/core/base64.h"
 #include "libsmtp/core/command.h"
 #include "libsmtp/core/extension.h"
-#include "libsmtp/core/sasl.h"
 #include "libsmtp/core/span.h"
 
 enum {
-	SECRET_MAX = 4096, /* base64 of three fields */
-	ECHO_PROBE = 8
+	SECRET_MAX = SMTP_AUTH_LINE_MAX,
+	ECHO_PROBE = 8,
+	SHOWN_MAX = 64
 };
 
-int smtp_client_login_init(struct client_login *login, const char *user, const char *password)
+static int keep_text(struct smtp_buf *out, const char *text)
+{
+	int err = text ? smtp_buf_append_text(out, text) : 0;
+
+	return err == SMTP_ETOOLONG ? SMTP_EINVAL : err;
+}
+
+int smtp_client_login_init(struct client_login *login,
+			   const struct smtp_client_session_options *options)
 {
 	int err;
 
 	smtp_buf_init(&login->user, SMTP_SASL_FIELD_MAX);
 	smtp_buf_init(&login->password, SMTP_SASL_FIELD_MAX);
+	smtp_buf_init(&login->token, SMTP_SASL_TOKEN_MAX);
+	smtp_buf_init(&login->other, SMTP_SASL_FIELD_MAX);
 	smtp_buf_init(&login->secret, SECRET_MAX);
-	if (!user)
-		return 0;
-	err = smtp_buf_append_text(&login->user, user);
+	smtp_sasl_client_init(&login->exchange);
+	login->has_password = options->password != NULL;
+	err = keep_text(&login->user, options->user);
 	if (!err)
-		err = smtp_buf_append_text(&login->password, password);
-	return err == SMTP_ETOOLONG ? SMTP_EINVAL : err;
+		err = keep_text(&login->password, options->password);
+	if (!err)
+		err = keep_text(&login->token, options->token);
+	return err ? err : keep_text(&login->other, options->authorization_id);
 }
 
 void smtp_client_login_wipe(struct client_login *login)
 {
 	smtp_buf_wipe(&login->user);
 	smtp_buf_wipe(&login->password);
+	smtp_buf_wipe(&login->token);
+	smtp_buf_wipe(&login->other);
 	smtp_buf_wipe(&login->secret);
+	smtp_sasl_client_wipe(&login->exchange);
 }
 
-static unsigned choose_mechanism(const struct smtp_client_session *s)
-{
-	unsigned usable = s->extensions.mechanisms;
+/* --- which mechanism ------------------------------------------------------------------------- */
 
-	if (s->options.mechanism != 0)
-		usable &= s->options.mechanism;
-	return usable & SMTP_MECHANISM_PLAIN ? SMTP_MECHANISM_PLAIN : usable & SMTP_MECHANISM_LOGIN;
+static bool is_asked_for(const struct smtp_client_session *s, unsigned mechanism)
+{
+	return s->options.mechanism == mechanism;
+}
+
+/* A password or token in clear, and the weak hash of one, go over TLS only. */
+static bool is_safe(const struct smtp_client_session *s, const struct smtp_sasl_rules *r)
+{
+	if (s->has_tls || s->options.auth_without_tls)
+		return true;
+	return !(r->traits & SMTP_SASL_CLEAR_TEXT) &&
+	       (!(r->traits & SMTP_SASL_NEEDS_MD5) || is_asked_for(s, r->mechanism));
+}
+
+static bool has_what_it_needs(const struct smtp_client_session *s, const struct smtp_sasl_rules *r)
+{
+	const struct client_login *login = &s->login;
+
+	if ((r->traits & SMTP_SASL_NEEDS_CRYPTO) &&
+	    !smtp_crypto_is_complete(s->options.crypto, r->traits & SMTP_SASL_NEEDS_MD5))
+		return false;
+	if ((r->traits & SMTP_SASL_NEEDS_BINDING) &&
+	    (!s->has_tls || s->channel.exporter_n + s->channel.end_point_n == 0))
+		return false;
+	if (r->traits & SMTP_SASL_NEEDS_IDENTITY)
+		return is_asked_for(s, r->mechanism) ||
+		       (s->options.auth_external && !login->has_password && login->token.n == 0);
+	if (r->traits & SMTP_SASL_NEEDS_TOKEN)
+		return login->token.n > 0 &&
+		       (login->user.n > 0 || r->mechanism == SMTP_MECHANISM_OAUTHBEARER);
+	return login->user.n > 0 && login->has_password;
+}
+
+static bool is_usable(const struct smtp_client_session *s, const struct smtp_sasl_rules *r)
+{
+	unsigned wanted = s->options.mechanism ? s->options.mechanism : SMTP_MECHANISMS_ALL;
+
+	return (r->mechanism & wanted & s->extensions.mechanisms) && is_safe(s, r) &&
+	       has_what_it_needs(s, r);
+}
+
+/* The first of the table with, or without, this trait. */
+static const struct smtp_sasl_rules *find_usable(const struct smtp_client_session *s, unsigned trait)
+{
+	const struct smtp_sasl_rules *r;
+
+	for (size_t i = 0; (r = smtp_sasl_rules_at(i)); i++)
+		if ((trait == 0 || (r->traits & trait)) && is_usable(s, r))
+			return r;
+	return NULL;
+}
+
+/* A token that was given is meant to be used. In clear text even a weak hash is better than the
+ * password; under TLS the server had better not store it in clear for that. */
+static const struct smtp_sasl_rules *choose_mechanism(const struct smtp_client_session *s)
+{
+	const struct smtp_sasl_rules *best = find_usable(s, SMTP_SASL_NEEDS_TOKEN);
+	const struct smtp_sasl_rules *hashed;
+
+	if (!best)
+		best = find_usable(s, 0);
+	if (!best || s->has_tls || !(best->traits & SMTP_SASL_CLEAR_TEXT))
+		return best;
+	hashed = find_usable(s, SMTP_SASL_NEEDS_MD5);
+	return hashed ? hashed : best;
+}
+
+static void fill_exchange(struct smtp_client_session *s, const struct smtp_sasl_rules *rules)
+{
+	struct smtp_sasl_client *x = &s->login.exchange;
+
+	x->rules = rules;
+	x->crypto = s->options.crypto;
+	x->login = (struct smtp_sasl_login){
+		.authorization_id = smtp_buf_span(&s->login.other),
+		.authentication_id = smtp_buf_span(&s->login.user),
+		.password = smtp_buf_span(&s->login.password),
+		.token = smtp_buf_span(&s->login.token),
+	};
+	if (!s->has_tls)
+		return;
+	x->channel.exporter = smtp_span_make(s->channel.exporter, s->channel.exporter_n);
+	x->channel.server_end_point = smtp_span_make(s->channel.end_point, s->channel.end_point_n);
+	x->channel.plus_offered = s->extensions.mechanisms & SMTP_MECHANISM_SCRAM_SHA_256_PLUS;
 }
 
 void smtp_client_auth_begin(struct smtp_client_session *s)
 {
-	if (s->login.user.n == 0) {
-		smtp_client_set_up(s);
-		return;
-	}
-	if (!s->has_tls && !s->options.auth_without_tls) {
-		smtp_client_give_up(s, SMTP_ETLS, SMTP_STEP_AUTH, NULL);
-		return;
-	}
-	s->login.mechanism = s->extensions.auth ? choose_mechanism(s) : 0;
-	if (s->login.mechanism == 0)
-		smtp_client_give_up(s, SMTP_ENOTSUP, SMTP_STEP_AUTH, NULL);
-	else
+	bool needed = s->login.user.n + s->login.token.n > 0 ||
+		      is_asked_for(s, SMTP_MECHANISM_EXTERNAL);
+	const struct smtp_sasl_rules *rules = s->extensions.auth ? choose_mechanism(s) : NULL;
+
+	if (rules) {
+		fill_exchange(s, rules);
 		smtp_client_go_to(s, SMTP_STEP_AUTH);
+	} else if (!needed) {
+		smtp_client_set_up(s);
+	} else if (!s->has_tls && !s->options.auth_without_tls) {
+		smtp_client_give_up(s, SMTP_ETLS, SMTP_STEP_AUTH, NULL);
+	} else {
+		smtp_client_give_up(s, SMTP_ENOTSUP, SMTP_STEP_AUTH, NULL);
+	}
 }
 
 /* --- send ------------------------------------------------------------------------------------ */
 
-static int set_secret(struct client_login *login, struct smtp_span octets)
+/* The next message of the exchange, as base64 in login->secret. */
+static int make_response(struct client_login *login, struct smtp_span challenge)
 {
-	smtp_buf_wipe(&login->secret);
-	return smtp_base64_encode(&login->secret, octets);
-}
-
-static int make_plain(struct client_login *login)
-{
-	const struct smtp_sasl_login values = {
-		.authentication_id = smtp_buf_span(&login->user),
-		.password = smtp_buf_span(&login->password),
-	};
 	struct smtp_buf message;
 	int err;
 
-	smtp_buf_init(&message, SECRET_MAX);
-	err = smtp_sasl_plain_format(&message, &values);
+	smtp_buf_init(&message, SMTP_SASL_MESSAGE_MAX);
+	err = smtp_sasl_client_respond(&login->exchange, challenge, &message);
+	smtp_buf_wipe(&login->secret);
 	if (!err)
-		err = set_secret(login, smtp_buf_span(&message));
+		err = smtp_base64_encode(&login->secret, smtp_buf_span(&message));
 	smtp_buf_wipe(&message);
 	return err;
 }
 
-static int put_secret(struct smtp_client_session *s, const char *before, const char *shown)
+/* "AUTH NAME ***", "AUTH NAME", or "***" without a name. */
+static int make_shown(struct smtp_buf *out, const char *name, bool secret)
 {
-	const struct smtp_span parts[] = { smtp_span_of(before), smtp_buf_span(&s->login.secret) };
+	int err = *name ? smtp_buf_append_text(out, "AUTH ") : 0;
 
-	return smtp_client_put(s, parts, 2, shown);
+	if (!err)
+		err = smtp_buf_append_text(out, name);
+	if (!err && secret)
+		err = smtp_buf_append_text(out, *name ? " ***" : "***");
+	return err ? err : smtp_buf_append(out, "", 1);
 }
 
-static int put_text(struct smtp_client_session *s, const char *text)
+static int put_response(struct smtp_client_session *s, const char *name, struct smtp_span response)
 {
-	struct smtp_span line = smtp_span_of(text);
+	bool both = *name && response.n > 0;
+	const struct smtp_span parts[] = { smtp_span_of(*name ? "AUTH " : ""), smtp_span_of(name),
+					   smtp_span_of(both ? " " : ""), response };
+	struct smtp_buf shown;
+	int err;
 
-	return smtp_client_put(s, &line, 1, NULL);
+	smtp_buf_init(&shown, SHOWN_MAX);
+	err = make_shown(&shown, name, response.n > 0);
+	if (!err)
+		err = smtp_client_put(s, parts, 4, (const char *)shown.p);
+	smtp_buf_release(&shown);
+	return err;
 }
 
-/* The initial response goes with the command unless the line gets too long (RFC 4954, 4); a server
- * that asks nevertheless is given it once more. */
-static int plain_send(struct smtp_client_session *s, unsigned round)
+/* The initial response goes with the command unless the line gets too long (RFC 4954, 4): then it waits
+ * for the server to ask. An empty one is "=". */
+static int send_command(struct smtp_client_session *s)
 {
-	int err = make_plain(&s->login);
+	struct client_login *login = &s->login;
+	const struct smtp_sasl_rules *rules = login->exchange.rules;
+	struct smtp_span none = { NULL, 0 };
+	struct smtp_span initial;
+	int err = make_response(login, none);
 
 	if (err)
 		return err;
-	if (round > 0)
-		return put_secret(s, "", "***");
-	if (sizeof("AUTH PLAIN \r\n") - 1 + s->login.secret.n > SMTP_COMMAND_LINE_MAX)
-		return put_text(s, "AUTH PLAIN");
-	return put_secret(s, "AUTH PLAIN ", "AUTH PLAIN ***");
-}
-
-static int login_send(struct smtp_client_session *s, unsigned round)
-{
-	int err;
-
-	if (round == 0)
-		return put_text(s, "AUTH LOGIN");
-	err = set_secret(&s->login, smtp_buf_span(round == 1 ? &s->login.user :
-								&s->login.password));
-	return err ? err : put_secret(s, "", "***");
+	if (rules->traits & SMTP_SASL_SERVER_FIRST)
+		return put_response(s, rules->name, none);
+	login->initial_due = true;
+	initial = login->secret.n > 0 ? smtp_buf_span(&login->secret) : smtp_span_of("=");
+	if (sizeof("AUTH  \r\n") - 1 + strlen(rules->name) + initial.n > SMTP_COMMAND_LINE_MAX)
+		initial = none;
+	return put_response(s, rules->name, initial);
 }
 
 int smtp_client_auth_send(struct smtp_client_session *s, size_t index)
 {
-	bool plain = s->login.mechanism == SMTP_MECHANISM_PLAIN;
-	unsigned round = s->login.round++;
+	struct client_login *login = &s->login;
+	struct smtp_span cancel = smtp_span_of("*");
 
 	(void)index;
-	if (round >= (plain ? 2U : 3U)) {
-		s->login.cancelled = true;
-		return put_text(s, "*");
-	}
-	return plain ? plain_send(s, round) : login_send(s, round);
+	if (login->round++ == 0)
+		return send_command(s);
+	if (login->cancelled)
+		return smtp_client_put(s, &cancel, 1, NULL);
+	return put_response(s, "", smtp_buf_span(&login->secret));
 }
 
 /* --- reply ----------------------------------------------------------------------------------- */
+
+static int read_challenge(const struct client_login *login, struct smtp_span text,
+			  struct smtp_buf *out)
+{
+	int err = smtp_base64_decode(out, smtp_span_trim(text));
+
+	if (err == SMTP_ESYNTAX || err == SMTP_ETOOLONG)
+		err = login->exchange.rules->traits & SMTP_SASL_LENIENT ? 0 : SMTP_EPROTO;
+	return err;
+}
+
+/* A server that asks for the initial response has not seen it, so it is sent (again). */
+static bool is_asked_again(struct client_login *login, struct smtp_span challenge)
+{
+	bool again = login->initial_due &&
+		     (challenge.n == 0 || (login->exchange.rules->traits & SMTP_SASL_LENIENT));
+
+	login->initial_due = false;
+	return again;
+}
+
+static void take_challenge(struct smtp_client_session *s, const struct smtp_reply *reply)
+{
+	struct smtp_buf challenge;
+	int err;
+
+	smtp_buf_init(&challenge, SMTP_SASL_MESSAGE_MAX);
+	err = read_challenge(&s->login, reply->text, &challenge);
+	if (!err && !is_asked_again(&s->login, smtp_buf_span(&challenge)))
+		err = make_response(&s->login, smtp_buf_span(&challenge));
+	smtp_buf_release(&challenge);
+	s->login.cancelled = err == SMTP_EPROTO || err == SMTP_EAUTH;
+	if (err && !s->login.cancelled)
+		smtp_client_end(s, err, SMTP_STEP_AUTH, NULL);
+	else
+		smtp_client_go_to(s, SMTP_STEP_AUTH);
+}
 
 void smtp_client_auth_reply(struct smtp_client_session *s, size_t index,
 			    const struct smtp_reply *reply)
 {
 	(void)index;
 	smtp_buf_wipe(&s->out); /* it is empty, but the password was in it */
-	if (smtp_reply_is_positive(reply) && !s->login.cancelled)
+	if (smtp_reply_is_positive(reply) && !s->login.cancelled && !s->login.exchange.unproven)
 		smtp_client_set_up(s);
 	else if (reply->code == 334 && !s->login.cancelled)
-		smtp_client_go_to(s, SMTP_STEP_AUTH);
+		take_challenge(s, reply);
 	else if (smtp_reply_is_transient(reply) || smtp_reply_is_permanent(reply))
 		smtp_client_give_up(s, SMTP_EAUTH, SMTP_STEP_AUTH, reply);
 	else
 		smtp_client_end(s, SMTP_EPROTO, SMTP_STEP_AUTH, reply);
 }
 
-/* The first octets are looked for, since an echo may be cut. */
+/* --- echoes ---------------------------------------------------------------------------------- */
+
+/* Is there any run of it in the text? An echo may begin or end anywhere. */
 static bool holds(struct smtp_span text, struct smtp_span secret)
 {
-	struct smtp_span probe = smtp_span_slice(secret, 0, ECHO_PROBE);
+	size_t probe = secret.n < ECHO_PROBE ? secret.n : ECHO_PROBE;
 
-	return probe.n > 0 && text.n >= probe.n &&
-	       memmem(text.p, text.n, probe.p, probe.n) != NULL;
+	if (probe == 0)
+		return false;
+	for (size_t at = 0; at + probe <= secret.n; at++)
+		if (memmem(text.p, text.n, secret.p + at, probe))
+			return true;
+	return false;
 }
 
 static struct smtp_span behind_last_blank(struct smtp_span line)
@@ -178,15 +318,19 @@ static struct smtp_span behind_last_blank(struct smtp_span line)
 	return smtp_span_slice(line, at, line.n);
 }
 
-/* Some servers repeat the line they did not understand. */
+/* Some servers repeat the line they did not understand, or what was in it. */
 void smtp_client_auth_mask(const struct smtp_client_session *s, struct smtp_reply *reply)
 {
-	struct smtp_span secret = { 0 };
+	bool echo = false;
 
+	if (reply->text.n == 0)
+		return;
 	if (s->reply_at.step == SMTP_STEP_AUTH)
-		secret = smtp_buf_span(&s->login.secret);
+		echo = holds(reply->text, smtp_buf_span(&s->login.secret)) ||
+		       holds(reply->text, smtp_buf_span(&s->login.password)) ||
+		       holds(reply->text, smtp_buf_span(&s->login.token));
 	else if (s->reply_at.step == SMTP_STEP_COMMAND && s->command_secret)
-		secret = behind_last_blank(smtp_buf_span(&s->command));
-	if (holds(reply->text, secret))
+		echo = holds(reply->text, behind_last_blank(smtp_buf_span(&s->command)));
+	if (echo)
 		reply->text = smtp_span_of("***");
 }

@@ -43,13 +43,21 @@ static int copy_helo_name(struct smtp_client_session *s, const char *name)
 	return smtp_span_copy(text, s->helo_name, sizeof(s->helo_name)) ? SMTP_EINVAL : 0;
 }
 
-static int check_options(const struct smtp_client_session_options *options)
+static bool is_empty(const char *text)
 {
-	unsigned known = SMTP_MECHANISM_PLAIN | SMTP_MECHANISM_LOGIN;
+	return text && *text == '\0';
+}
 
-	if (options->tls > SMTP_CLIENT_TLS_REQUIRED || (options->mechanism & ~known) != 0)
+static int check_options(const struct smtp_client_session_options *o)
+{
+	bool has_proof = o->password || o->token || o->auth_external ||
+			 o->mechanism == SMTP_MECHANISM_EXTERNAL;
+
+	if (o->tls > SMTP_CLIENT_TLS_REQUIRED || (o->mechanism && !smtp_mechanism_name(o->mechanism)))
 		return SMTP_EINVAL;
-	if (options->user && (options->user[0] == '\0' || !options->password))
+	if (is_empty(o->user) || is_empty(o->token) || (o->user && !has_proof))
+		return SMTP_EINVAL;
+	if (o->crypto && !smtp_crypto_is_complete(o->crypto, false))
 		return SMTP_EINVAL;
 	return 0;
 }
@@ -70,9 +78,10 @@ static int session_init(struct smtp_client_session *s,
 	    (err = smtp_client_copy_sized(&s->handler, sizeof(s->handler), handler)) ||
 	    (err = check_options(&s->options)) ||
 	    (err = copy_helo_name(s, s->options.helo_name)) ||
-	    (err = smtp_client_login_init(&s->login, s->options.user, s->options.password)))
+	    (err = smtp_client_login_init(&s->login, &s->options)))
 		return err;
 	s->options.helo_name = s->options.user = s->options.password = NULL;
+	s->options.token = s->options.authorization_id = NULL;
 	return 0;
 }
 
@@ -544,6 +553,14 @@ void smtp_client_session_tick(struct smtp_client_session *s, uint64_t now_ms)
 	else
 		smtp_client_end(s, SMTP_ETIMEDOUT, current_step(s), NULL);
 	smtp_buf_wipe(&s->out); /* also the polite QUIT of a failed session */
+}
+
+int smtp_client_session_set_tls_channel(struct smtp_client_session *s,
+					const struct smtp_tls_channel *channel)
+{
+	if (s->state != CLIENT_NEW && s->state != CLIENT_TLS_WANTED)
+		return SMTP_ESTATE;
+	return smtp_channel_copy(&s->channel, channel);
 }
 
 int smtp_client_session_tls_started(struct smtp_client_session *s, const char *description,

@@ -11,6 +11,7 @@
 #include "libsmtp/core/buf.h"
 #include "libsmtp/core/data.h"
 #include "libsmtp/core/reply_parser.h"
+#include "libsmtp/core/sasl.h"
 
 enum {
 	CLIENT_OUTPUT_FULL = 16384, /* no more is put in front of the driver at once */
@@ -103,9 +104,13 @@ struct client_transaction {
 struct client_login {
 	struct smtp_buf user;
 	struct smtp_buf password;
+	struct smtp_buf token;
+	struct smtp_buf other;  /* authorization id */
 	struct smtp_buf secret; /* what was sent last, to keep an echo of it out of sight */
-	unsigned mechanism;
-	unsigned round;  /* lines sent */
+	struct smtp_sasl_client exchange;
+	unsigned round;   /* lines sent */
+	bool has_password;
+	bool initial_due; /* the server may still ask for the initial response */
 	bool cancelled;
 };
 
@@ -128,6 +133,7 @@ struct smtp_client_session {
 	uint64_t timer_from_ms;
 
 	bool has_tls;
+	struct smtp_channel channel;
 	struct smtp_extensions extensions;
 	struct smtp_buf ehlo_text; /* of the reply to EHLO */
 	uint64_t mails; /* transactions begun in this session */
@@ -182,8 +188,8 @@ void smtp_client_set_up(struct smtp_client_session *s);
 
 /* client_auth.c */
 
-SMTP_MUST_USE int smtp_client_login_init(struct client_login *login, const char *user,
-					 const char *password);
+SMTP_MUST_USE int smtp_client_login_init(struct client_login *login,
+					 const struct smtp_client_session_options *options);
 void smtp_client_login_wipe(struct client_login *login);
 /** Begins AUTH, or ends the session when it must not or can't be. */
 void smtp_client_auth_begin(struct smtp_client_session *s);

@@ -1,37 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-/* extension.c - reads the reply to EHLO: one table of keywords; mechanisms of AUTH. What is done
- * with an offer is the client session's business.
+/* extension.c - reads the reply to EHLO: one table of keywords. What is done with an offer is the
+ * client session's business.
  */
 #include "libsmtp/core/extension.h"
 
 #include "libsmtp/core/span.h"
 #include "libsmtp/core/syntax.h"
-
-static const struct {
-	const char *name;
-	unsigned mechanism;
-} mechanisms[] = {
-	{ "PLAIN", SMTP_MECHANISM_PLAIN },
-	{ "LOGIN", SMTP_MECHANISM_LOGIN },
-};
-
-enum { MECHANISMS = sizeof(mechanisms) / sizeof(*mechanisms) };
-
-unsigned smtp_mechanism_of(struct smtp_span name)
-{
-	for (size_t i = 0; i < MECHANISMS; i++)
-		if (smtp_span_is_nocase(name, mechanisms[i].name))
-			return mechanisms[i].mechanism;
-	return 0;
-}
-
-const char *smtp_mechanism_name(unsigned mechanism)
-{
-	for (size_t i = 0; i < MECHANISMS; i++)
-		if (mechanisms[i].mechanism == mechanism)
-			return mechanisms[i].name;
-	return NULL;
-}
 
 /* Octets up to the next one of `end`, which is taken too; what is left without one. */
 static struct smtp_span take_until(struct smtp_span *rest, uint8_t end)

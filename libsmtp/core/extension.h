@@ -11,9 +11,5 @@
 void smtp_extensions_parse(struct smtp_extensions *out, struct smtp_span text);
 /** Looks for a keyword in such a text, in any case; *params receives what stands behind it. */
 bool smtp_extension_find(struct smtp_span text, const char *keyword, struct smtp_span *params);
-/** The mechanism's bit of enum smtp_mechanism for its SASL name, 0 if unknown. */
-unsigned smtp_mechanism_of(struct smtp_span name);
-/** "PLAIN", "LOGIN"; NULL for what is no single known bit. */
-const char *smtp_mechanism_name(unsigned mechanism);
 
 #endif

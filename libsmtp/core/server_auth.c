@@ -1,89 +1,99 @@
 /* SPDX-License-Identifier: ISC */
-/* server_auth.c - AUTH (RFC 4954) with PLAIN (RFC 4616) and LOGIN: the exchange of lines. Whether a
- * password is right is decided by the handlers. Secrets lie in buffers that are wiped, and what is
- * traced goes through server_command_trace().
+/* server_auth.c - AUTH (RFC 4954) on the server: which mechanisms can be used, the exchange of lines
+ * around an exchange of messages (sasl.h), the questions to the handlers. Secrets lie in buffers that
+ * are wiped.
  */
 #include <stdlib.h>
 
 #include "libsmtp/core/base64.h"
-#include "libsmtp/core/extension.h"
-#include "libsmtp/core/sasl.h"
 #include "libsmtp/core/server_session_private.h"
 #include "libsmtp/core/syntax.h"
 
-/* --- trace ---------------------------------------------------------------------------------- */
+/* --- which mechanisms ------------------------------------------------------------------------ */
 
-static struct smtp_span word_at(struct smtp_span text, size_t at)
+static bool has_handler(const struct smtp_server_session *s, size_t member)
 {
-	size_t end = at;
-
-	while (end < text.n && !smtp_is(text.p[end], SMTP_CC_BLANK))
-		end++;
-	return smtp_span_slice(text, at, end - at);
-}
-
-static size_t skip_blanks(struct smtp_span text, size_t at)
-{
-	while (at < text.n && smtp_is(text.p[at], SMTP_CC_BLANK))
-		at++;
-	return at;
-}
-
-static void trace_auth(struct smtp_server_session *s, struct smtp_span line)
-{
-	size_t at = skip_blanks(line, skip_blanks(line, 0) + 4);
-	const char *mechanism = smtp_mechanism_name(smtp_mechanism_of(word_at(line, at)));
-	struct smtp_buf text;
-
-	smtp_buf_init(&text, 64);
-	s->auth_seen = true;
-	if (smtp_buf_append_text(&text, "AUTH ") == 0 &&
-	    smtp_buf_append_text(&text, mechanism ? mechanism : "") == 0 &&
-	    smtp_buf_append_text(&text, mechanism ? " ***" : "***") == 0)
-		server_trace(s, true, smtp_buf_span(&text));
-	smtp_buf_release(&text);
-}
-
-/* After an AUTH that was refused a client may go on with its password: what is no command then
- * stays hidden too. */
-void server_command_trace(struct smtp_server_session *s, struct smtp_span line, bool known)
-{
-	struct smtp_span rest = smtp_span_slice(line, skip_blanks(line, 0), line.n);
-
-	if (smtp_span_is_nocase(smtp_span_slice(rest, 0, 4), "AUTH"))
-		trace_auth(s, line);
-	else if (!known && s->auth_seen)
-		server_trace(s, true, smtp_span_of("***"));
-	else
-		server_trace(s, true, line);
-}
-
-/* --- life ----------------------------------------------------------------------------------- */
-
-/* With TLS or without. */
-static bool is_served(const struct smtp_server_session *s)
-{
-	size_t member = offsetof(struct smtp_server_session_handler, auth);
-
-	for (size_t i = 0; s->options.auth_enabled && i < s->handler_count; i++)
+	for (size_t i = 0; i < s->handler_count; i++)
 		if (server_handler_has(s->handlers[i].functions, member))
+			return true;
+	return false;
+}
+
+static bool has_binding(const struct smtp_server_session *s)
+{
+	return s->tls && s->channel && s->channel->exporter_n + s->channel->end_point_n > 0;
+}
+
+static bool has_identity(const struct smtp_server_session *s)
+{
+	return s->tls && *smtp_server_session_client_identity(s) != '\0';
+}
+
+/* Could it be used with, or without, TLS? */
+static bool is_usable(const struct smtp_server_session *s, const struct smtp_sasl_rules *r, bool tls)
+{
+	size_t member = r->traits & SMTP_SASL_NEEDS_LOOKUP ?
+				offsetof(struct smtp_server_session_handler, auth_lookup) :
+				offsetof(struct smtp_server_session_handler, auth);
+
+	if (!s->options.auth_enabled || !(s->options.mechanisms & r->mechanism) ||
+	    !has_handler(s, member))
+		return false;
+	if (!tls && (s->options.require_tls ||
+		     ((r->traits & SMTP_SASL_CLEAR_TEXT) && s->options.auth_needs_tls)))
+		return false;
+	if ((r->traits & SMTP_SASL_NEEDS_CRYPTO) &&
+	    !smtp_crypto_is_complete(s->options.crypto, r->traits & SMTP_SASL_NEEDS_MD5))
+		return false;
+	if ((r->traits & SMTP_SASL_NEEDS_BINDING) && !has_binding(s))
+		return false;
+	return !(r->traits & SMTP_SASL_NEEDS_IDENTITY) || has_identity(s);
+}
+
+static bool any_is_usable(const struct smtp_server_session *s, bool tls)
+{
+	const struct smtp_sasl_rules *r;
+
+	for (size_t i = 0; (r = smtp_sasl_rules_at(i)); i++)
+		if (is_usable(s, r, tls))
 			return true;
 	return false;
 }
 
 bool server_auth_is_usable(const struct smtp_server_session *s)
 {
-	return is_served(s) && (s->tls || !s->options.auth_needs_tls);
+	return any_is_usable(s, s->tls);
 }
+
+int server_auth_append(const struct smtp_server_session *s, struct smtp_buf *out)
+{
+	const struct smtp_sasl_rules *r;
+	int err;
+
+	if (s->account || !any_is_usable(s, s->tls))
+		return 0;
+	err = smtp_buf_append_text(out, "\nAUTH");
+	for (size_t i = 0; (r = smtp_sasl_rules_at(i)) && !err; i++) {
+		if (!is_usable(s, r, s->tls))
+			continue;
+		err = smtp_buf_append_text(out, " ");
+		if (!err)
+			err = smtp_buf_append_text(out, r->name);
+	}
+	return err;
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
 
 void server_auth_wipe(struct smtp_server_session *s)
 {
-	smtp_buf_wipe(&s->auth.first);
-	smtp_buf_wipe(&s->auth.password);
+	if (s->auth.exchange)
+		smtp_sasl_server_wipe(s->auth.exchange);
+	free(s->auth.exchange);
 	free(s->auth.account);
-	s->auth = (struct server_auth){ .mechanism = 0 };
-	smtp_buf_init(&s->auth.first, SMTP_AUTH_LINE_MAX);
-	smtp_buf_init(&s->auth.password, SMTP_AUTH_LINE_MAX);
+	server_held_reply_release(&s->auth.answer);
+	s->auth = (struct server_auth){ .exchange = NULL };
+	smtp_buf_init(&s->auth.answer.text, SERVER_REPLY_TEXT_MAX);
 }
 
 /* The exchange is over; the session is where it was before AUTH. */
@@ -101,7 +111,7 @@ static void abort_exchange(struct smtp_server_session *s, unsigned code, const c
 	server_reply_error(s, code, enhanced, text);
 }
 
-/* --- the decision --------------------------------------------------------------------------- */
+/* --- the end of an exchange ------------------------------------------------------------------ */
 
 static void count_failure(struct smtp_server_session *s)
 {
@@ -114,43 +124,16 @@ static void count_failure(struct smtp_server_session *s)
 	server_error_delay(s, s->auth_failures);
 }
 
-static void refuse_login(struct smtp_server_session *s)
+/* With the reply of the handler that refused, if one did. */
+static void refuse_login(struct smtp_server_session *s, const struct smtp_reply *given)
 {
 	leave(s);
-	server_reply(s, 535, "5.7.8", "authentication failed");
-	count_failure(s);
-}
-
-static bool has_nul(struct smtp_span text)
-{
-	for (size_t i = 0; i < text.n; i++)
-		if (text.p[i] == '\0')
-			return true;
-	return false;
-}
-
-static void decide(struct smtp_server_session *s, const struct smtp_sasl_login *login)
-{
-	struct smtp_span other = login->authorization_id;
-
-	if (login->authentication_id.n > SMTP_SASL_FIELD_MAX || has_nul(login->authentication_id) ||
-	    login->password.n > SMTP_SASL_FIELD_MAX || other.n > SMTP_SASL_FIELD_MAX) {
-		abort_exchange(s, 501, "5.5.2", "a field of the login is too long or malformed");
-		return;
-	}
-	if (smtp_span_equal(other, login->authentication_id))
-		other.n = 0;
-	if (other.n > 0 && !s->options.auth_other_identity) {
-		refuse_login(s);
-		return;
-	}
-	s->auth.request = (struct smtp_auth_request){
-		.mechanism = smtp_mechanism_name(s->auth.mechanism),
-		.authorization_id = other,
-		.authentication_id = login->authentication_id,
-		.password = login->password,
-	};
-	server_phase_begin(s, SERVER_PHASE_AUTH);
+	if (given)
+		server_phase_answer(s, false, given, 0, NULL, NULL);
+	else
+		server_reply(s, 535, "5.7.8", "authentication failed");
+	if (!given || !smtp_reply_is_transient(given))
+		count_failure(s);
 }
 
 static bool adopt_account(struct smtp_server_session *s)
@@ -169,112 +152,220 @@ static bool adopt_account(struct smtp_server_session *s)
 	return true;
 }
 
-void server_auth_proceed(struct smtp_server_session *s, bool accepted,
-			 const struct smtp_reply *given)
+static void accept_login(struct smtp_server_session *s, const struct smtp_reply *given)
 {
 	struct smtp_reply done = smtp_reply_of(235, "2.7.0", "authenticated");
 
-	if (accepted && !adopt_account(s))
+	if (!adopt_account(s))
 		return;
-	leave(s);
-	if (accepted && given)
+	if (given)
 		done.text = given->text;
-	if (accepted) {
-		server_reply_send(s, &done);
+	leave(s);
+	server_reply_send(s, &done);
+}
+
+/* The handler's answer was kept for now. */
+static void finish(struct smtp_server_session *s, bool accepted)
+{
+	struct server_held_reply held = s->auth.answer;
+	struct smtp_reply given = server_held_reply_view(&held);
+
+	s->auth.answer = (struct server_held_reply){ .code = 0 };
+	smtp_buf_init(&s->auth.answer.text, SERVER_REPLY_TEXT_MAX);
+	if (accepted)
+		accept_login(s, given.code ? &given : NULL);
+	else
+		refuse_login(s, given.code ? &given : NULL);
+	server_held_reply_release(&held);
+}
+
+/* --- the exchange ---------------------------------------------------------------------------- */
+
+static void send_challenge(struct smtp_server_session *s)
+{
+	struct smtp_reply reply = smtp_reply_of(334, NULL, "");
+	struct smtp_buf text;
+	int err;
+
+	smtp_buf_init(&text, SMTP_AUTH_LINE_MAX);
+	err = smtp_base64_encode(&text, smtp_buf_span(&s->auth.exchange->challenge));
+	reply.text = smtp_buf_span(&text);
+	if (err) {
+		server_session_fail(s, err);
+	} else {
+		server_reply_send_plain(s, &reply);
+		server_session_set_state(s, SERVER_AUTH);
+	}
+	smtp_buf_wipe(&text);
+}
+
+static bool has_nul(struct smtp_span text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i] == '\0')
+			return true;
+	return false;
+}
+
+static bool is_well_formed(const struct smtp_sasl_login *login)
+{
+	return login->authentication_id.n <= SMTP_SASL_FIELD_MAX &&
+	       !has_nul(login->authentication_id) && login->password.n <= SMTP_SASL_FIELD_MAX &&
+	       login->authorization_id.n <= SMTP_SASL_FIELD_MAX && !has_nul(login->authorization_id);
+}
+
+static void ask(struct smtp_server_session *s, enum server_phase phase)
+{
+	const struct smtp_sasl_server *x = s->auth.exchange;
+	const struct smtp_sasl_login *login = &x->login;
+	struct smtp_span other = login->authorization_id;
+	unsigned proving = SMTP_SASL_NEEDS_LOOKUP | SMTP_SASL_NEEDS_IDENTITY;
+
+	if (!is_well_formed(login)) {
+		abort_exchange(s, 501, "5.5.2", "a field of the login is too long or malformed");
 		return;
 	}
-	server_phase_answer(s, false, given, 0, NULL, NULL);
-	if (smtp_reply_is_permanent(given))
-		count_failure(s);
-}
-
-int smtp_server_session_set_account(struct smtp_server_session *s, const char *account)
-{
-	char *copy;
-
-	if (!account || *account == '\0')
-		return SMTP_EINVAL;
-	if (s->run.phase != SERVER_PHASE_AUTH || s->in_hook)
-		return SMTP_ESTATE;
-	copy = server_text_copy(smtp_span_of(account));
-	if (!copy)
-		return SMTP_ENOMEM;
-	free(s->auth.account);
-	s->auth.account = copy;
-	return 0;
-}
-
-/* --- the exchange --------------------------------------------------------------------------- */
-
-static void challenge(struct smtp_server_session *s, const char *base64)
-{
-	server_reply(s, 334, NULL, base64);
-	server_session_set_state(s, SERVER_AUTH);
-}
-
-static void step_plain(struct smtp_server_session *s)
-{
-	struct smtp_sasl_login login;
-
-	if (smtp_sasl_plain_parse(&login, smtp_buf_span(&s->auth.first)) != 0)
-		abort_exchange(s, 501, "5.5.2", "malformed PLAIN response");
-	else
-		decide(s, &login);
-}
-
-static void step_login(struct smtp_server_session *s, bool password_came)
-{
-	struct smtp_sasl_login login = {
-		.authorization_id = { NULL, 0 },
-		.authentication_id = smtp_buf_span(&s->auth.first),
-		.password = smtp_buf_span(&s->auth.password),
+	if (smtp_span_equal(other, login->authentication_id))
+		other.n = 0;
+	if (other.n > 0 && !s->options.auth_other_identity) {
+		refuse_login(s, NULL);
+		return;
+	}
+	s->auth.request = (struct smtp_auth_request){
+		.mechanism = x->rules->name,
+		.authorization_id = other,
+		.authentication_id = login->authentication_id,
+		.password = login->password,
+		.token = login->token,
+		.proven = phase == SERVER_PHASE_AUTH && (x->rules->traits & proving),
 	};
+	server_phase_begin(s, phase);
+}
 
-	if (login.authentication_id.n == 0)
-		abort_exchange(s, 501, "5.5.2", "the user name is empty");
-	else if (!password_came)
-		challenge(s, "UGFzc3dvcmQ6"); /* "Password:" */
-	else
-		decide(s, &login);
+/* `next`: an enum smtp_sasl_next or an error. */
+static void go_on(struct smtp_server_session *s, int next)
+{
+	switch (next) {
+	case SMTP_SASL_CHALLENGE:
+		send_challenge(s);
+		break;
+	case SMTP_SASL_LOOKUP:
+		ask(s, SERVER_PHASE_AUTH_LOOKUP);
+		break;
+	case SMTP_SASL_DECIDE:
+		ask(s, SERVER_PHASE_AUTH);
+		break;
+	case SMTP_SASL_DONE:
+	case SMTP_SASL_WRONG:
+		finish(s, next == SMTP_SASL_DONE);
+		break;
+	case SMTP_SASL_MALFORMED:
+		abort_exchange(s, 501, "5.5.2", "malformed response");
+		break;
+	case SMTP_ENOMEM:
+		server_session_fail(s, next);
+		break;
+	default:
+		abort_exchange(s, 454, "4.7.0", "authentication is not possible now");
+		break;
+	}
+}
+
+void server_auth_lookup_proceed(struct smtp_server_session *s, bool accepted,
+				const struct smtp_reply *given)
+{
+	struct smtp_sasl_server *x = s->auth.exchange;
+
+	if (!accepted && smtp_reply_is_transient(given)) {
+		refuse_login(s, given);
+		return;
+	}
+	x->keys_known = x->keys_known && accepted;
+	x->secret_known = x->secret_known && accepted;
+	go_on(s, smtp_sasl_server_looked_up(x));
+}
+
+void server_auth_proceed(struct smtp_server_session *s, bool accepted,
+			 const struct smtp_reply *given)
+{
+	if (accepted && s->auth.request.authentication_id.n == 0 && !s->auth.account)
+		accepted = false; /* nobody said who it is */
+	if (!accepted && given && smtp_reply_is_transient(given)) {
+		refuse_login(s, given);
+		return;
+	}
+	if (given && (given->code >= 400) != accepted)
+		server_hold_reply(&s->auth.answer, given);
+	go_on(s, smtp_sasl_server_decided(s->auth.exchange, accepted));
 }
 
 static void take_response(struct smtp_server_session *s, struct smtp_span base64)
 {
-	bool password_came = s->auth.has_first;
-	struct smtp_buf *into = password_came ? &s->auth.password : &s->auth.first;
-	int err = smtp_base64_decode(into, base64);
+	struct smtp_buf message;
+	struct smtp_span octets;
+	int err;
 
-	if (err == SMTP_ENOMEM) {
-		server_session_fail(s, err);
-	} else if (err) {
+	smtp_buf_init(&message, SMTP_AUTH_LINE_MAX);
+	err = smtp_base64_decode(&message, base64);
+	octets = message.n > 0 ? smtp_buf_span(&message) : smtp_span_make("", 0);
+	if (err == SMTP_ESYNTAX)
 		abort_exchange(s, 501, "5.5.2", "malformed base64");
-	} else if (s->auth.mechanism == SMTP_MECHANISM_PLAIN) {
-		step_plain(s);
-	} else {
-		s->auth.has_first = true;
-		step_login(s, password_came);
-	}
+	else
+		go_on(s, err ? err : smtp_sasl_server_step(s->auth.exchange, octets));
+	smtp_buf_wipe(&message);
 }
 
-static void begin_exchange(struct smtp_server_session *s, unsigned mechanism,
+static bool make_exchange(struct smtp_server_session *s, const struct smtp_sasl_rules *rules)
+{
+	struct smtp_sasl_server *x = malloc(sizeof(*x));
+	const struct smtp_sasl_rules *plus = smtp_sasl_rules_of(SMTP_MECHANISM_SCRAM_SHA_256_PLUS);
+	uint32_t iterations = s->options.scram_iterations;
+
+	server_auth_wipe(s);
+	if (!x) {
+		server_session_fail(s, SMTP_ENOMEM);
+		return false;
+	}
+	smtp_sasl_server_init(x);
+	x->rules = rules;
+	x->crypto = s->options.crypto;
+	if (s->channel) {
+		x->channel.exporter = smtp_span_make(s->channel->exporter, s->channel->exporter_n);
+		x->channel.server_end_point =
+			smtp_span_make(s->channel->end_point, s->channel->end_point_n);
+	}
+	x->channel.plus_offered = is_usable(s, plus, s->tls);
+	x->identity = smtp_span_of(s->client_identity);
+	x->hostname = s->hostname;
+	x->fake_key = s->options.scram_fake_key;
+	x->fake_iterations = iterations ? iterations : SMTP_SCRAM_ITERATIONS_DEFAULT;
+	s->auth.exchange = x;
+	return true;
+}
+
+static void begin_exchange(struct smtp_server_session *s, const struct smtp_sasl_rules *rules,
 			   struct smtp_span initial)
 {
-	server_auth_wipe(s);
-	s->auth.mechanism = mechanism;
+	if (!make_exchange(s, rules))
+		return;
 	server_session_set_state(s, SERVER_AUTH);
 	if (smtp_span_is(initial, "="))
-		take_response(s, smtp_span_make(NULL, 0));
-	else if (initial.n > 0)
+		initial.n = 0;
+	if (initial.p)
 		take_response(s, initial);
 	else
-		challenge(s, mechanism == SMTP_MECHANISM_PLAIN ? "" : "VXNlcm5hbWU6"); /* "Username:" */
+		go_on(s, smtp_sasl_server_step(s->auth.exchange, smtp_span_make(NULL, 0)));
 }
+
+/* --- lines ----------------------------------------------------------------------------------- */
 
 static bool may_begin(struct smtp_server_session *s)
 {
-	if (!server_auth_is_usable(s) && is_served(s) && s->options.offer_starttls)
+	bool usable = any_is_usable(s, s->tls);
+
+	if (!usable && any_is_usable(s, true) && s->options.offer_starttls)
 		server_reply_error(s, 530, "5.7.0", "issue STARTTLS first");
-	else if (!server_auth_is_usable(s))
+	else if (!usable)
 		server_reply_error(s, 503, "5.5.1", "AUTH is not offered here");
 	else if (!s->extended)
 		server_reply_error(s, 503, "5.5.1", "send EHLO first");
@@ -287,26 +378,46 @@ static bool may_begin(struct smtp_server_session *s)
 	return false;
 }
 
+static struct smtp_span word_at(struct smtp_span text, size_t at)
+{
+	size_t end = at;
+
+	while (end < text.n && !smtp_is(text.p[end], SMTP_CC_BLANK))
+		end++;
+	return smtp_span_slice(text, at, end - at);
+}
+
 void server_auth_run(struct smtp_server_session *s, struct smtp_span argument)
 {
 	struct smtp_span name = word_at(argument, 0);
-	size_t at = skip_blanks(argument, name.n);
-	struct smtp_span initial = word_at(argument, at);
-	unsigned mechanism = smtp_mechanism_of(name);
+	const struct smtp_sasl_rules *rules = smtp_sasl_rules_of(smtp_mechanism_of(name));
+	struct smtp_span initial = { NULL, 0 };
+	size_t at = name.n;
 
+	while (at < argument.n && smtp_is(argument.p[at], SMTP_CC_BLANK))
+		at++;
+	if (at < argument.n)
+		initial = word_at(argument, at);
 	if (!may_begin(s))
 		return;
 	if (name.n == 0 || at + initial.n < argument.n)
 		server_reply_error(s, 501, "5.5.4", "syntax: AUTH mechanism [initial-response]");
-	else if (mechanism == 0)
+	else if (!rules || !is_usable(s, rules, true))
 		server_reply_error(s, 504, "5.5.4", "mechanism not supported");
+	else if (!is_usable(s, rules, s->tls) && s->options.offer_starttls)
+		server_reply_error(s, 530, "5.7.0", "issue STARTTLS first");
+	else if (!is_usable(s, rules, s->tls))
+		server_reply_error(s, 504, "5.5.4", "mechanism not supported without TLS");
+	else if (initial.p && (rules->traits & SMTP_SASL_SERVER_FIRST) &&
+		 !(rules->traits & SMTP_SASL_LENIENT))
+		server_reply_error(s, 501, "5.7.0", "this mechanism has no initial response");
 	else
-		begin_exchange(s, mechanism, initial);
+		begin_exchange(s, rules, initial);
 }
 
 void server_auth_line(struct smtp_server_session *s, struct smtp_span line)
 {
-	server_trace(s, true, smtp_span_of("***"));
+	server_secret_trace(s);
 	if (smtp_span_is(line, "*"))
 		abort_exchange(s, 501, "5.7.0", "authentication cancelled");
 	else
@@ -315,6 +426,6 @@ void server_auth_line(struct smtp_server_session *s, struct smtp_span line)
 
 void server_auth_line_too_long(struct smtp_server_session *s)
 {
-	server_trace(s, true, smtp_span_of("***"));
+	server_secret_trace(s);
 	abort_exchange(s, 500, "5.5.6", "the line is too long");
 }

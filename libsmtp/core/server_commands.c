@@ -235,5 +235,6 @@ void server_command_run(struct smtp_server_session *s, struct smtp_span line)
 
 void server_command_too_long(struct smtp_server_session *s)
 {
+	server_secret_trace(s);
 	answer_too_long(s, smtp_span_make(s->line_head, s->line_head_n));
 }

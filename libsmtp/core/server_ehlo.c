@@ -172,9 +172,7 @@ static int append_extensions(const struct smtp_server_session *s, struct smtp_bu
 	}
 	if (!err && server_starttls_is_usable(s))
 		err = smtp_buf_append_text(out, "\nSTARTTLS");
-	if (!err && server_auth_is_usable(s) && !s->account)
-		err = smtp_buf_append_text(out, "\nAUTH PLAIN LOGIN");
-	return err;
+	return err ? err : server_auth_append(s, out);
 }
 
 /* --- the answer ----------------------------------------------------------------------------- */

@@ -22,6 +22,12 @@ static enum smtp_verdict ask_auth(struct smtp_server_session *s, const struct se
 	return h->functions->auth(s, &s->auth.request, h->user);
 }
 
+static enum smtp_verdict ask_auth_lookup(struct smtp_server_session *s,
+					 const struct server_handler *h)
+{
+	return h->functions->auth_lookup(s, &s->auth.request, h->user);
+}
+
 static enum smtp_verdict ask_mail(struct smtp_server_session *s, const struct server_handler *h)
 {
 	return h->functions->mail(s, &s->args.mail, h->user);
@@ -75,6 +81,8 @@ static const struct phase_rule {
 } phases[SERVER_PHASES] = {
 	[SERVER_PHASE_CONNECT] = { MEMBER(connect), ask_connect, server_connect_proceed },
 	[SERVER_PHASE_HELO] = { MEMBER(helo), ask_helo, server_helo_proceed },
+	[SERVER_PHASE_AUTH_LOOKUP] = { MEMBER(auth_lookup), ask_auth_lookup,
+				       server_auth_lookup_proceed },
 	[SERVER_PHASE_AUTH] = { MEMBER(auth), ask_auth, server_auth_proceed },
 	[SERVER_PHASE_MAIL] = { MEMBER(mail), ask_mail, server_mail_proceed },
 	[SERVER_PHASE_RCPT] = { MEMBER(rcpt), ask_rcpt, server_rcpt_proceed },
@@ -207,6 +215,8 @@ static void phase_walk(struct smtp_server_session *s)
 		if (run->phase == SERVER_PHASE_MAIL)
 			s->txn.entered |= UINT32_C(1) << run->next;
 	}
+	if (run->phase == SERVER_PHASE_AUTH && !run->asked && !s->auth.request.proven)
+		refuse(run, 535, "5.7.8", "authentication failed"); /* nobody has checked it */
 	if (run->phase == SERVER_PHASE_RCPT && !run->asked)
 		refuse(run, 550, "5.7.1", "relaying denied");
 	phase_end(s);
@@ -276,7 +286,7 @@ void server_phase_overdue(struct smtp_server_session *s)
 
 	if (s->run.phase == SERVER_PHASE_CONNECT)
 		reply.code = 421;
-	if (s->run.phase == SERVER_PHASE_AUTH)
+	if (s->run.phase == SERVER_PHASE_AUTH || s->run.phase == SERVER_PHASE_AUTH_LOOKUP)
 		reply = smtp_reply_of(454, "4.7.0", "no answer in time, try again later");
 	if (server_phase_reply(s, &reply) != 0)
 		server_session_fail(s, SMTP_ESTATE);

@@ -41,14 +41,16 @@ static int session_init(struct smtp_server_session *s,
 	s->options.hostname = s->hostname;
 	if (s->options.lmtp) /* RFC 2033, 5 */
 		s->options.extensions |= SMTP_SERVER_PIPELINING | SMTP_SERVER_ENHANCEDSTATUSCODES;
+	err = server_auth_init(s);
+	if (err)
+		return err;
 	s->tls = s->options.tls_active;
 	smtp_line_init(&s->line, SMTP_AUTH_LINE_MAX);
 	smtp_buf_init(&s->out, SERVER_OUTPUT_MAX);
 	smtp_buf_init(&s->run.reply.text, SERVER_REPLY_TEXT_MAX);
 	smtp_buf_init(&s->args.held, SERVER_CONTENT_RUN_MAX);
 	smtp_buf_init(&s->content.refusal.text, SERVER_REPLY_TEXT_MAX);
-	smtp_buf_init(&s->auth.first, SMTP_AUTH_LINE_MAX);
-	smtp_buf_init(&s->auth.password, SMTP_AUTH_LINE_MAX);
+	smtp_buf_init(&s->auth.answer.text, SERVER_REPLY_TEXT_MAX);
 	smtp_buf_init(&s->closing.reply.text, SERVER_REPLY_TEXT_MAX);
 	return 0;
 }
@@ -197,6 +199,7 @@ void smtp_server_session_free(struct smtp_server_session *s)
 	free(s->account);
 	free(s->tls_description);
 	free(s->peer_name);
+	server_auth_release(s);
 	free(s->handlers);
 	smtp_line_release(&s->line);
 	smtp_buf_release(&s->out);

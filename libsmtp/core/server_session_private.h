@@ -14,6 +14,7 @@
 #include "libsmtp/core/command.h"
 #include "libsmtp/core/data.h"
 #include "libsmtp/core/line.h"
+#include "libsmtp/core/sasl.h"
 #include "libsmtp/core/span.h"
 
 enum {
@@ -49,6 +50,7 @@ enum server_phase {
 	SERVER_PHASE_NONE,
 	SERVER_PHASE_CONNECT,
 	SERVER_PHASE_HELO,
+	SERVER_PHASE_AUTH_LOOKUP,
 	SERVER_PHASE_AUTH,
 	SERVER_PHASE_MAIL,
 	SERVER_PHASE_RCPT,
@@ -148,12 +150,10 @@ struct server_content {
 
 /* One SASL exchange; server_auth_wipe() resets it whole. */
 struct server_auth {
-	unsigned mechanism;       /* enum smtp_mechanism */
-	bool has_first;
-	struct smtp_buf first;    /* PLAIN: the message. LOGIN: the user name. */
-	struct smtp_buf password; /* LOGIN */
+	struct smtp_sasl_server *exchange; /* NULL: there is none */
 	struct smtp_auth_request request;
-	char *account;            /* canonical form, from the handler */
+	struct server_held_reply answer;   /* of `auth`, for the end of the exchange */
+	char *account;                     /* canonical form, from the handler */
 };
 
 /* The two ends of the connection; an address of "" is none. */
@@ -179,6 +179,8 @@ struct smtp_server_session {
 	struct server_end peer;
 	struct server_end local;
 	char *peer_name; /* NULL: not known */
+	char *client_identity; /* of its certificate */
+	struct smtp_channel *channel; /* NULL: none */
 	void *driver;
 	bool extended;  /* EHLO, not HELO */
 	bool tls;
@@ -283,9 +285,9 @@ void server_hooks_disconnect(struct smtp_server_session *s, enum smtp_disconnect
 typedef void server_proceed(struct smtp_server_session *s, bool accepted,
 			    const struct smtp_reply *given);
 server_proceed server_connect_proceed, server_helo_proceed, server_vrfy_proceed,
-	server_expn_proceed, server_help_proceed, server_auth_proceed, server_mail_proceed,
-	server_rcpt_proceed, server_data_proceed, server_bdat_proceed, server_content_proceed,
-	server_end_proceed;
+	server_expn_proceed, server_help_proceed, server_auth_lookup_proceed, server_auth_proceed,
+	server_mail_proceed, server_rcpt_proceed, server_data_proceed, server_bdat_proceed,
+	server_content_proceed, server_end_proceed;
 
 /* --- commands ------------------------------------------------------------------------------- */
 
@@ -301,8 +303,10 @@ void server_lhlo_run(struct smtp_server_session *s, struct smtp_span argument);
 /** Runs one command line, or answers why not. */
 void server_command_run(struct smtp_server_session *s, struct smtp_span line);
 void server_command_too_long(struct smtp_server_session *s);
-/** Traces a line of the client, what may be secret in it replaced. `known`: it is a command. */
+/* server_trace.c: traces a line of the client, what may be secret in it replaced. `known`: it is a
+ * command; a line within AUTH, or one that is too long, shows nothing. */
 void server_command_trace(struct smtp_server_session *s, struct smtp_span line, bool known);
+void server_secret_trace(struct smtp_server_session *s);
 
 void server_mail_run(struct smtp_server_session *s, struct smtp_span argument);
 void server_rcpt_run(struct smtp_server_session *s, struct smtp_span argument);
@@ -354,7 +358,13 @@ void server_results_answer(struct smtp_server_session *s, struct server_results 
 /** None differs any more. */
 void server_results_clear(struct server_results *results);
 
+/** What AUTH keeps for the life of a session. SMTP_EINVAL, or an error of `crypto`. */
+SMTP_MUST_USE int server_auth_init(struct smtp_server_session *s);
+void server_auth_release(struct smtp_server_session *s);
+/** With any mechanism, now? */
 bool server_auth_is_usable(const struct smtp_server_session *s);
+/** Appends the line of AUTH to the text of an EHLO reply, if there is any mechanism to offer. */
+SMTP_MUST_USE int server_auth_append(const struct smtp_server_session *s, struct smtp_buf *out);
 void server_auth_run(struct smtp_server_session *s, struct smtp_span argument);
 /** A line of the client within the exchange. */
 void server_auth_line(struct smtp_server_session *s, struct smtp_span line);

@@ -921,7 +921,7 @@ START_TEST(options)
 	o.user = "";
 	ck_assert_int_eq(try_options(&o), SMTP_EINVAL);
 	o.user = NULL;
-	o.mechanism = 64;
+	o.mechanism = SMTP_MECHANISM_PLAIN | SMTP_MECHANISM_LOGIN;
 	ck_assert_int_eq(try_options(&o), SMTP_EINVAL);
 	o.mechanism = 0;
 	o.tls = (enum smtp_client_tls)17;

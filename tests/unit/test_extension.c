@@ -37,7 +37,7 @@ static const struct {
 	{ "size overflows", "x\nSIZE 99999999999999999999", SIZE, 0, 0 },
 	{ "size is no number", "x\nSIZE many", SIZE, 0, 0 },
 	{ "size and more", "x\nSIZE  77 x", SIZE, 77, 0 },
-	{ "unknown mechanisms", "x\nAUTH NTLM CRAM-MD5", AUTH, 0, 0 },
+	{ "unknown mechanisms", "x\nAUTH NTLM DIGEST-MD5", AUTH, 0, 0 },
 	{ "some known", "x\nAUTH NTLM  LOGIN  GSSAPI", AUTH, 0, LOGIN },
 	{ "two lines", "x\nAUTH LOGIN\nAUTH=PLAIN NTLM", AUTH, 0, PLAIN | LOGIN },
 	{ "prefix of a mechanism", "x\nAUTH PLAI PLAINX XLOGIN", AUTH, 0, 0 },

@@ -68,8 +68,9 @@ static const struct {
 
 START_TEST(format_rows)
 {
-	struct smtp_sasl_login login = { formats[_i].authorization, formats[_i].authentication,
-					 formats[_i].password };
+	struct smtp_sasl_login login = { .authorization_id = formats[_i].authorization,
+					 .authentication_id = formats[_i].authentication,
+					 .password = formats[_i].password };
 	struct smtp_buf out;
 
 	smtp_buf_init(&out, formats[_i].max);
@@ -99,7 +100,9 @@ START_TEST(format_limit)
 {
 	uint8_t text[SMTP_SASL_FIELD_MAX + 1];
 	struct smtp_span x = { text, 1 }, over = { text, sizeof(text) };
-	struct smtp_sasl_login logins[] = { { over, x, x }, { x, over, x }, { x, x, over } };
+	struct smtp_span none = { NULL, 0 };
+	struct smtp_sasl_login logins[] = { { over, x, x, none }, { x, over, x, none },
+					    { x, x, over, none } };
 	struct smtp_buf out;
 
 	memset(text, 'x', sizeof(text));

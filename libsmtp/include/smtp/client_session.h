@@ -18,6 +18,7 @@
 #include <smtp/base.h>
 #include <smtp/envelope.h>
 #include <smtp/reply.h>
+#include <smtp/sasl.h>
 #include <smtp/server_session.h> /* enum smtp_wants */
 
 #ifdef __cplusplus
@@ -25,8 +26,6 @@ extern "C" {
 #endif
 
 struct smtp_client_session;
-
-enum smtp_mechanism { SMTP_MECHANISM_PLAIN = 1 << 0, SMTP_MECHANISM_LOGIN = 1 << 1 };
 
 /** What the server's EHLO reply offers. All false after HELO. */
 struct smtp_extensions {
@@ -54,8 +53,11 @@ struct smtp_client_session_options {
 	enum smtp_client_tls tls;
 	const char *user;          /* copied; NULL: no AUTH */
 	const char *password;      /* copied, wiped after use */
-	unsigned mechanism;        /* one of enum smtp_mechanism; 0: the best offered */
-	bool auth_without_tls;     /* allow a password in clear text: never by default */
+	/* One of enum smtp_mechanism, or 0 for the best that the server offers: with a token OAUTHBEARER,
+	 * XOAUTH2; else, or if it takes neither, SCRAM-SHA-256-PLUS, SCRAM-SHA-256, EXTERNAL, PLAIN, LOGIN,
+	 * CRAM-MD5. Without TLS only SCRAM, unless auth_without_tls is set: then CRAM-MD5 before PLAIN. */
+	unsigned mechanism;
+	bool auth_without_tls;     /* allow a password or token in clear text: never by default */
 	bool pipelining;           /* use it when offered */
 	/* All times: 0 is none. */
 	uint32_t greeting_timeout_ms; /* RFC 5321, 4.5.3.2.1 */
@@ -69,6 +71,12 @@ struct smtp_client_session_options {
 	/* Writes a domain with U-labels in A-labels (RFC 5891), at most 255 octets and a NUL; not 0: it can't
 	 * be done. For servers without SMTPUTF8. NULL: it is never done. */
 	int (*domain_to_ascii)(const char *domain, char out[SMTP_DOMAIN_MAX + 1]);
+	const char *token;            /* copied, wiped after use: an OAuth 2.0 access token */
+	const char *authorization_id; /* copied: whom to act for; NULL: the user. Not with LOGIN, CRAM-MD5
+				       * and tokens */
+	bool auth_external;           /* the TLS client certificate is a login: EXTERNAL, if offered and
+				       * there is neither password nor token */
+	const struct smtp_crypto *crypto; /* must outlive the session; NULL: no SCRAM, no CRAM-MD5 */
 };
 
 #define SMTP_CLIENT_SESSION_OPTIONS_INIT                                                           \
@@ -221,6 +229,11 @@ SMTP_API void smtp_client_session_tick(struct smtp_client_session *, uint64_t no
 /** The handshake that WANTS_TLS asked for is done; EHLO is said anew, all before is forgotten. */
 SMTP_API SMTP_MUST_USE int smtp_client_session_tls_started(struct smtp_client_session *,
 							   const char *description, uint64_t now_ms);
+/** What the TLS connection gives to AUTH (SCRAM-SHA-256-PLUS); before tls_started(), copied. Without it
+ *  there is no -PLUS. SMTP_ESTATE, SMTP_EINVAL. */
+SMTP_API SMTP_MUST_USE int
+smtp_client_session_set_tls_channel(struct smtp_client_session *,
+				    const struct smtp_tls_channel *channel);
 /** The driver failed (connection lost, TLS refused): `failed` is called unless the session is over. */
 SMTP_API void smtp_client_session_fail(struct smtp_client_session *, int error);
 /** The peer closed: `failed` with SMTP_ECLOSED, or `finished` after QUIT. */

@@ -21,6 +21,7 @@
 #include <smtp/envelope.h>
 #include <smtp/network.h>
 #include <smtp/reply.h>
+#include <smtp/sasl.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -72,8 +73,9 @@ struct smtp_server_session_options {
 	unsigned extensions;      /* set of enum smtp_server_extension */
 	bool offer_starttls;      /* the driver can run a TLS handshake */
 	bool tls_active;          /* TLS was there before the first octet (port 465) */
-	bool auth_enabled;        /* AUTH PLAIN and LOGIN are offered, if a handler has `auth` */
-	bool auth_needs_tls;      /* AUTH is neither offered nor taken without TLS; so with require_tls */
+	bool auth_enabled;        /* AUTH is offered, with those of `mechanisms` that can be used */
+	bool auth_needs_tls;      /* without TLS PLAIN, LOGIN, XOAUTH2, OAUTHBEARER are neither offered
+				   * nor taken; no mechanism is, with require_tls */
 	bool require_tls;         /* MAIL without TLS: 530 5.7.0 */
 	bool require_auth;        /* MAIL without AUTH: 530 5.7.0 */
 	enum smtp_bare_newline bare_newline;
@@ -97,6 +99,17 @@ struct smtp_server_session_options {
 	/* How long a PENDING verdict may take; then it is 451 4.3.0 (connect: 421 4.3.0 and close, AUTH: 454
 	 * 4.7.0). 0: for ever. */
 	uint32_t verdict_timeout_ms;
+	/* Set of enum smtp_mechanism. Offered are those of them that can be used: PLAIN, LOGIN, XOAUTH2,
+	 * OAUTHBEARER need a handler with `auth` (and TLS, see auth_needs_tls); SCRAM and CRAM-MD5 one with
+	 * `auth_lookup`, and `crypto`; -PLUS also a channel to bind to, EXTERNAL a verified certificate of
+	 * the client, and `auth` (smtp_server_session_set_tls_channel()). */
+	unsigned mechanisms;
+	const struct smtp_crypto *crypto; /* must outlive the session; NULL: no SCRAM, no CRAM-MD5 */
+	/* A user without keys is shown a salt made of this key and the name, so that he can't be told from
+	 * others. Secret, random, the same for all sessions and better for all restarts. All zero: random,
+	 * for the session alone (for the listener with smtp_server). */
+	uint8_t scram_fake_key[32];
+	uint32_t scram_iterations; /* what such a user is shown: as your other users have. 0: 100,000 */
 };
 
 #define SMTP_SERVER_SESSION_OPTIONS_INIT                                                           \
@@ -107,7 +120,8 @@ struct smtp_server_session_options {
 		.max_line_bytes = 65536, .max_recipients = 1000, .max_errors = 10,                 \
 		.max_auth_failures = 3, .max_transactions = 10000, .command_timeout_ms = 300000,   \
 		.content_timeout_ms = 600000, .min_content_rate = 50, .error_delay_max_ms = 5000,  \
-		.verdict_timeout_ms = 300000                                                       \
+		.verdict_timeout_ms = 300000,                                                      \
+		.mechanisms = SMTP_MECHANISMS_DEFAULT                                              \
 	}
 
 /** The same as SMTP_SERVER_SESSION_OPTIONS_INIT, for C++. */
@@ -119,7 +133,8 @@ enum smtp_verdict {
 	SMTP_REPLIED, /* smtp_server_session_reply() was called: a 4yz or 5yz refuses, a 2yz accepts */
 	SMTP_PENDING, /* smtp_server_session_reply() will be called later */
 	SMTP_NEXT     /* no objection, and no opinion: as ACCEPT, but a recipient that nobody accepts, and
-		       * of whom some handler says NEXT at most, is refused as if there were no handler */
+		       * of whom some handler says NEXT at most, is refused as if there were no handler; so is
+		       * a login whose password or token nobody says to be right */
 };
 
 /** Why a session ended. */
@@ -174,17 +189,23 @@ struct smtp_vrfy_request {
 	bool smtputf8;         /* the answer may hold UTF-8 (RFC 6531, 3.7.4.2) */
 };
 
-/** A login with a password (PLAIN, LOGIN). Borrowed until return and wiped then: a handler that says
- *  PENDING copies what it needs and wipes its copy. */
+/** A login. Borrowed until return and wiped then: a handler that says PENDING copies what it needs and
+ *  wipes its copy. */
 struct smtp_auth_request {
-	const char *mechanism; /* "PLAIN", "LOGIN"; static */
+	const char *mechanism; /* "PLAIN", "SCRAM-SHA-256"...; static */
 	struct smtp_span authorization_id; /* empty: the same as authentication_id */
+	/* Who logs in. OAUTHBEARER: may be empty, then smtp_server_session_set_account() must tell.
+	 * EXTERNAL: the client_identity of the certificate. */
 	struct smtp_span authentication_id;
-	struct smtp_span password;
+	struct smtp_span password; /* PLAIN, LOGIN: to be checked by `auth` */
+	struct smtp_span token;    /* XOAUTH2, OAUTHBEARER: to be checked by `auth` */
+	/* SCRAM, CRAM-MD5: the client has proven that it knows the password; EXTERNAL: its certificate was
+	 * verified. `auth` only says whether this user may log in. */
+	bool proven;
 };
 
 /** Functions of the application, one for each phase; NULL members take the default: accept, but
- *  `rcpt` refuses with 550 5.7.1 (an empty program is no open relay), `auth` and `expn` are then not
+ *  `rcpt` refuses with 550 5.7.1 (an empty program is no open relay), AUTH and EXPN are then not
  *  offered, `vrfy` answers 252, `help` a list of commands. Several handlers run in order; the first refusal
  *  ends the phase. A phase function may call smtp_server_session_reply(), _close() and the getters on
  *  its session; it must not call feed(), tick(), sent() or free(). */
@@ -222,8 +243,15 @@ struct smtp_server_session_handler {
 	void (*reset)(struct smtp_server_session *, void *user);
 	/** Exactly once for each session whose connect phase had begun; from free() at the latest. */
 	void (*disconnect)(struct smtp_server_session *, enum smtp_disconnect_reason, void *user);
-	/** Each command and reply line, without CRLF, secrets of AUTH replaced by "***". */
+	/** Each command and reply line, without CRLF, secrets of AUTH replaced by "***"; of a line that is no
+	 *  command at most its first word, since it may be a secret that went astray. */
 	void (*trace)(struct smtp_server_session *, bool from_client, struct smtp_span line, void *user);
+	/** SCRAM and CRAM-MD5 ask what is stored about authentication_id: give it with
+	 *  smtp_server_session_set_scram_keys() or _set_shared_secret(), then accept. An unknown user:
+	 *  accept without giving anything, or refuse with 5yz: the exchange goes on and fails at its end, so
+	 *  that nobody learns who exists. A 4yz is told at once. After a right proof `auth` is asked. */
+	enum smtp_verdict (*auth_lookup)(struct smtp_server_session *,
+					 const struct smtp_auth_request *, void *user);
 };
 
 /** Creates a session before its greeting.
@@ -281,6 +309,12 @@ SMTP_API SMTP_MUST_USE int smtp_server_session_tls_started(struct smtp_server_se
 SMTP_API SMTP_MUST_USE int smtp_server_session_call(struct smtp_server_session *);
 /** After call(): goes on with what the function said. SMTP_ESTATE if call() was not called. */
 SMTP_API SMTP_MUST_USE int smtp_server_session_called(struct smtp_server_session *, uint64_t now_ms);
+/** What the TLS connection gives to AUTH: before tls_started(), or before start() with tls_active.
+ *  Copied. Without it there is neither SCRAM-SHA-256-PLUS nor EXTERNAL. SMTP_ESTATE, SMTP_EINVAL,
+ *  SMTP_ENOMEM. */
+SMTP_API SMTP_MUST_USE int
+smtp_server_session_set_tls_channel(struct smtp_server_session *,
+				    const struct smtp_tls_channel *channel);
 /** The peer closed its sending half. What was taken before is still answered; then CLOSE is wanted. A
  *  driver that still holds octets feeds them first and calls this when they are taken. */
 SMTP_API void smtp_server_session_peer_closed(struct smtp_server_session *);
@@ -333,6 +367,22 @@ SMTP_API const char *smtp_server_session_account(const struct smtp_server_sessio
 /** Replaces it by its canonical form; allowed from within `auth` or while that is pending. Copied. */
 SMTP_API SMTP_MUST_USE int smtp_server_session_set_account(struct smtp_server_session *,
 							   const char *account);
+/** What SCRAM needs of the user; allowed from within `auth_lookup` or while that is pending. Copied, and
+ *  wiped after the exchange. SMTP_ESTATE, SMTP_EINVAL (no salt, or iterations out of bounds). */
+SMTP_API SMTP_MUST_USE int smtp_server_session_set_scram_keys(struct smtp_server_session *,
+							      const struct smtp_scram_keys *keys);
+/** What CRAM-MD5 needs of the user, its password in clear; likewise. At most 1024 octets: SMTP_EINVAL.
+ *  SMTP_ESTATE, SMTP_ENOMEM. */
+SMTP_API SMTP_MUST_USE int smtp_server_session_set_shared_secret(struct smtp_server_session *,
+								 struct smtp_span secret);
+/** JSON that tells the client why its token is refused (RFC 7628, 3.2.2); allowed from within `auth` or
+ *  while that is pending, used when it refuses. Else {"status":"invalid_token"}. Copied, at most 1024
+ *  octets: SMTP_EINVAL. SMTP_ESTATE, SMTP_ENOMEM. */
+SMTP_API SMTP_MUST_USE int smtp_server_session_set_token_error(struct smtp_server_session *,
+							       const char *json);
+/** As the driver told smtp_server_session_set_tls_channel(): whom the client's certificate names; "" if
+ *  none was verified. */
+SMTP_API const char *smtp_server_session_client_identity(const struct smtp_server_session *);
 /** From the acceptance of MAIL to the reply after the end of data, or whatever else ends it. */
 SMTP_API bool smtp_server_session_in_transaction(const struct smtp_server_session *);
 /** Recipients accepted in this transaction. */

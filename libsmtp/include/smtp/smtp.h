@@ -14,6 +14,7 @@
 #include <smtp/middleware.h>
 #include <smtp/network.h>
 #include <smtp/reply.h>
+#include <smtp/sasl.h>
 #include <smtp/server.h>
 #include <smtp/server_session.h>
 #include <smtp/spool.h>
