@@ -246,7 +246,7 @@ static struct mail_authors *authors_new(struct mail_session *s)
 enum smtp_verdict mail_decide_authors(struct mail_session *s)
 {
 	struct smtp_span head = smtp_spool_content_head(s->txn.file);
-	bool is_whole = head.n == smtp_server_session_content_bytes(s->server_session);
+	bool is_whole = head.n >= smtp_server_session_content_bytes(s->server_session);
 	struct mail_authors *a = authors_new(s);
 	const struct fault *fault;
 	enum smtp_verdict verdict = SMTP_REPLIED;

@@ -163,8 +163,14 @@ static void store_run(struct smtp_work *work)
 		.helo_name = c->helo_name,
 		.body_8bitmime = c->txn.body_8bitmime,
 	};
+	int err = mail_transaction_end_line(&c->txn);
 
 	c->txn.file = NULL;
+	if (err != 0) {
+		smtp_spool_abort(file);
+		stored(c, err);
+		return;
+	}
 	smtp_spool_commit(file, &envelope, smtp_buf_span(&c->added),
 			  (struct smtp_spool_done){ stored, c });
 }
@@ -222,7 +228,9 @@ static void opened_run(struct smtp_work *work)
 {
 	struct mail_commit *c = (struct mail_commit *)work;
 
-	c->error = smtp_spool_content_fd(c->txn.file, &c->fd, &c->content_bytes);
+	c->error = mail_transaction_end_line(&c->txn);
+	if (c->error == 0)
+		c->error = smtp_spool_content_fd(c->txn.file, &c->fd, &c->content_bytes);
 }
 
 static void opened_done(struct smtp_work *work)
@@ -407,7 +415,12 @@ void mail_commit_authorized(struct mail_session *s)
 enum smtp_verdict mail_commit(struct mail_session *s)
 {
 	enum smtp_verdict verdict = SMTP_ACCEPT;
+	int err = 0;
 
+	if (!smtp_spool_write_blocks(s->txn.file, 2)) /* else on a worker, and the head is complete */
+		err = mail_transaction_end_line(&s->txn);
+	if (err != 0)
+		return mail_refuse_write(s, err);
 	if (is_in_a_loop(&s->txn, smtp_spool_content_head(s->txn.file)))
 		return mail_refuse(s, 554, "5.4.6", "The message is in a loop");
 	if (s->role != ROLE_MX)

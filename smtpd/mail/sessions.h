@@ -42,6 +42,7 @@ struct mail_transaction {
 	struct smtp_spool_file *file;
 	struct smtp_loop *loop; /* of the session; set with the file */
 	uint64_t begun_ms;      /* DATA, by the clock of the loop */
+	uint8_t last[2];        /* octets of the content so far */
 	bool body_8bitmime;
 	char author_domain[SMTP_DOMAIN_MAX + 1]; /* a submission's: of the first address in From */
 };
@@ -75,6 +76,11 @@ void mail_question_orphan(struct mail_session *);
 /* transaction.c: gathering content */
 enum smtp_verdict mail_transaction_data(struct mail_session *);
 enum smtp_verdict mail_transaction_content(struct mail_session *, struct smtp_span octets);
+/** What can't be written is refused for now. */
+enum smtp_verdict mail_refuse_write(struct mail_session *, int error);
+/** Content that came in chunks may end anywhere; what is stored ends with CRLF, or is empty, as relay,
+ *  signature and Maildir expect. Again: nothing more. Blocks when smtp_spool_write_blocks(). */
+SMTP_MUST_USE int mail_transaction_end_line(struct mail_transaction *);
 SMTP_MUST_USE int mail_transaction_add(struct mail_transaction *, const char *address,
 				       const char *original);
 /** Takes back what was added beyond the first `count` recipients. */

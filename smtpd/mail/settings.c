@@ -14,6 +14,7 @@ static void session_options(const struct config *config, enum config_role role,
 			    struct smtp_server_session_options *o)
 {
 	o->hostname = config->hostname;
+	o->extensions |= SMTP_SERVER_CHUNKING;
 	o->auth_enabled = role != ROLE_MX;
 	o->require_tls = role != ROLE_MX;
 	o->require_auth = role != ROLE_MX;

@@ -141,7 +141,7 @@ struct mail_write {
 	uint8_t octets[];
 };
 
-static enum smtp_verdict refuse_write(struct mail_session *s, int error)
+enum smtp_verdict mail_refuse_write(struct mail_session *s, int error)
 {
 	if (error == SMTP_ENOSPC)
 		return mail_refuse(s, 452, "4.3.1", "The disk is full, try again later");
@@ -192,7 +192,7 @@ static enum smtp_verdict write_on_worker(struct mail_session *s, struct smtp_spa
 	struct mail_write *w = malloc(sizeof *w + octets.n);
 
 	if (w == NULL)
-		return refuse_write(s, SMTP_ENOMEM);
+		return mail_refuse_write(s, SMTP_ENOMEM);
 	memset(w, 0, sizeof *w);
 	w->work.run = write_run;
 	w->work.done = write_done;
@@ -208,14 +208,32 @@ static enum smtp_verdict write_on_worker(struct mail_session *s, struct smtp_spa
 	return SMTP_PENDING;
 }
 
+static void remember_last(struct mail_transaction *txn, struct smtp_span octets)
+{
+	txn->last[0] = octets.n > 1 ? octets.p[octets.n - 2] : txn->last[1];
+	txn->last[1] = octets.p[octets.n - 1];
+}
+
+int mail_transaction_end_line(struct mail_transaction *txn)
+{
+	static const uint8_t crlf[2] = { '\r', '\n' };
+	bool empty = txn->last[1] == '\0' && smtp_spool_content_head(txn->file).n == 0;
+
+	if (empty || memcmp(txn->last, crlf, sizeof crlf) == 0)
+		return 0;
+	memcpy(txn->last, crlf, sizeof crlf);
+	return smtp_spool_write(txn->file, (struct smtp_span){ crlf, sizeof crlf });
+}
+
 enum smtp_verdict mail_transaction_content(struct mail_session *s, struct smtp_span octets)
 {
 	int err;
 
 	if (octets.n == 0)
 		return SMTP_ACCEPT;
+	remember_last(&s->txn, octets);
 	if (smtp_spool_write_blocks(s->txn.file, octets.n))
 		return write_on_worker(s, octets);
 	err = smtp_spool_write(s->txn.file, octets);
-	return err == 0 ? SMTP_ACCEPT : refuse_write(s, err);
+	return err == 0 ? SMTP_ACCEPT : mail_refuse_write(s, err);
 }

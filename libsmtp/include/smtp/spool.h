@@ -55,8 +55,8 @@ struct smtp_spool_envelope {
 SMTP_API SMTP_MUST_USE int smtp_spool_begin(struct smtp_spool *, struct smtp_spool_file **out);
 /** The queue id: NUL-terminated, borrowed from the file. */
 SMTP_API const char *smtp_spool_file_id(const struct smtp_spool_file *);
-/** Appends content (with CRLF line ends, dots unstuffed). Past SMTP_SPOOL_GATHER_BYTES it goes to disk,
- *  so call it on a worker when smtp_spool_write_blocks(). */
+/** Appends content: CRLF line ends, also of the last line, dots unstuffed. Past SMTP_SPOOL_GATHER_BYTES
+ *  it goes to disk, so call it on a worker when smtp_spool_write_blocks(). */
 SMTP_API SMTP_MUST_USE int smtp_spool_write(struct smtp_spool_file *, struct smtp_span octets);
 /** Would appending `n` octets touch the disk? */
 SMTP_API bool smtp_spool_write_blocks(const struct smtp_spool_file *, size_t n);
