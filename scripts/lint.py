@@ -25,7 +25,8 @@ CORE_PUBLIC = {"base.h", "address.h", "envelope.h", "middleware.h", "network.h",
                "client_session.h"}
 STORAGE_PUBLIC = CORE_PUBLIC | {"accounts.h", "spool.h", "maildir.h"}
 DKIM_PUBLIC = CORE_PUBLIC | {"dkim.h"}
-NET_PUBLIC = CORE_PUBLIC | {"server.h", "client.h", "middleware.h", "resolver.h"}
+NET_PUBLIC = CORE_PUBLIC | {"server.h", "client.h", "resolver.h"}
+MIDDLEWARE_PUBLIC = NET_PUBLIC | {"recorder.h"}
 
 PROGRAMS = ("smtpd/", "smtpctl/", "smtpc/")
 
@@ -34,7 +35,8 @@ PROGRAMS = ("smtpd/", "smtpctl/", "smtpc/")
 LAYERS = (
     ("libsmtp/core/", ("libsmtp/core/",), CORE_PUBLIC, True),
     ("libsmtp/net/", ("libsmtp/core/", "libsmtp/net/"), NET_PUBLIC, False),
-    ("libsmtp/middleware/", ("libsmtp/",), NET_PUBLIC, False),
+    ("libsmtp/middleware/", ("libsmtp/core/", "libsmtp/net/", "libsmtp/middleware/"),
+     MIDDLEWARE_PUBLIC, False),
     ("libsmtp/senderauth/", ("libsmtp/core/", "libsmtp/senderauth/"), None, True),
     ("libsmtp/include/", (), None, False),
     ("storage/", ("libsmtp/core/", "storage/", "schema_sql.h"), STORAGE_PUBLIC, False),

@@ -25,6 +25,7 @@ struct server_slot {
 	 * arrives. */
 	atomic_uint_least64_t state;
 	bool accepts; /* there is no reply */
+	bool drops;   /* nor a verdict: the connection ends */
 	struct smtp_reply reply;
 	uint8_t *text;
 	uint8_t brief[ANSWER_BRIEF_MAX];
@@ -132,7 +133,10 @@ static void on_answer(struct smtp_loop_call *call)
 	if (c) {
 		c->slot = NULL;
 		slot->conn = NULL;
-		server_conn_answer(c, slot->question, slot->accepts ? NULL : &slot->reply);
+		if (slot->drops)
+			server_conn_drop(c);
+		else
+			server_conn_answer(c, slot->question, slot->accepts ? NULL : &slot->reply);
 	}
 	atomic_store_explicit(&slot->state, 0, memory_order_relaxed);
 	give_back(slot);
@@ -182,7 +186,7 @@ static bool is_verdict(const struct smtp_reply *reply)
 	return reply->text.n <= ANSWER_TEXT_MAX && (class == 2 || class == 4 || class == 5);
 }
 
-int smtp_server_answer(struct smtp_ticket ticket, const struct smtp_reply *reply)
+static int answer(struct smtp_ticket ticket, const struct smtp_reply *reply, bool drops)
 {
 	uint64_t open = ticket.serial * 2;
 	struct server_slot *slot;
@@ -198,7 +202,18 @@ int smtp_server_answer(struct smtp_ticket ticket, const struct smtp_reply *reply
 	if (!atomic_compare_exchange_strong(&slot->state, &open, open | ANSWERED))
 		return 0;
 	fill(slot, reply);
+	slot->drops = drops;
 	slot->call.fn = on_answer;
 	smtp_loop_post(slot->loop->loop, &slot->call);
 	return 0;
+}
+
+int smtp_server_answer(struct smtp_ticket ticket, const struct smtp_reply *reply)
+{
+	return answer(ticket, reply, false);
+}
+
+int smtp_server_drop(struct smtp_ticket ticket)
+{
+	return answer(ticket, NULL, true);
 }

@@ -394,6 +394,11 @@ bool server_conn_keeps(struct server_conn *c, struct smtp_loop_call *call)
 	return true;
 }
 
+void server_conn_drop(struct server_conn *c)
+{
+	lose(c, SMTP_DISCONNECT_REFUSED);
+}
+
 void server_conn_stop(struct server_conn *c)
 {
 	switch (c->state) {

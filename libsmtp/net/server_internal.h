@@ -136,6 +136,8 @@ int server_fail(struct smtp_server *, int error, const char *where, const char *
 void server_conn_accepted(void *user, int fd, const struct smtp_socket_address *peer);
 /** Gives the verdict a session waits for, if it is still this one, and goes on with it. */
 void server_conn_answer(struct server_conn *, uint64_t question, const struct smtp_reply *reply);
+/** Ends the connection; nothing more is sent. */
+void server_conn_drop(struct server_conn *);
 /** True: a worker has the session; the call is posted again when it is done. */
 bool server_conn_keeps(struct server_conn *, struct smtp_loop_call *call);
 /** The loop is stopping: ends the session, or lets it end its transaction. */

@@ -121,6 +121,9 @@ SMTP_API struct smtp_ticket smtp_server_ticket(struct smtp_server_session *);
  *  returned when nobody waits for it any more: it was answered, took longer than `verdict_timeout_ms`,
  *  or the session is gone. SMTP_EINVAL for another code; SMTP_ENOMEM if there was none for the ticket. */
 SMTP_API int smtp_server_answer(struct smtp_ticket ticket, const struct smtp_reply *reply);
+/** Instead of an answer: the connection is closed at once, nothing more is sent, not even replies that
+ *  wait; `disconnect` is told SMTP_DISCONNECT_REFUSED. Errors as of answer(). */
+SMTP_API int smtp_server_drop(struct smtp_ticket ticket);
 
 /* About a session of a server; valid in its handlers. */
 

@@ -12,6 +12,7 @@
 #include <smtp/envelope.h>
 #include <smtp/maildir.h>
 #include <smtp/middleware.h>
+#include <smtp/recorder.h>
 #include <smtp/network.h>
 #include <smtp/reply.h>
 #include <smtp/sasl.h>
