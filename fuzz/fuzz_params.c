@@ -5,6 +5,8 @@
 #include "fuzz/fuzz.h"
 
 #include "libsmtp/core/command.h"
+#include "libsmtp/core/dsn_params.h"
+#include "libsmtp/core/syntax.h"
 #include "libsmtp/core/xtext.h"
 
 static void print_params(struct smtp_buf *out, const struct smtp_params *params)
@@ -19,16 +21,16 @@ static void print_params(struct smtp_buf *out, const struct smtp_params *params)
 	}
 }
 
-static void check_params(struct smtp_span text)
+static void check_params(struct smtp_span text, bool utf8)
 {
 	struct smtp_params params, again;
 	struct smtp_buf printed;
 
-	if (smtp_params_parse(&params, text))
+	if (smtp_params_parse(&params, text, utf8))
 		return;
 	smtp_buf_init(&printed, text.n + 1);
 	print_params(&printed, &params);
-	need(smtp_params_parse(&again, smtp_buf_span(&printed)) == 0);
+	need(smtp_params_parse(&again, smtp_buf_span(&printed), utf8) == 0);
 	need(again.count == params.count);
 	for (size_t i = 0; i < params.count; i++) {
 		need(smtp_span_equal(params.items[i].keyword, again.items[i].keyword));
@@ -56,15 +58,43 @@ static void check_xtext(struct smtp_span text)
 	smtp_buf_release(&again);
 }
 
+/* What ORCPT and ENVID carry is printable, and never longer than how it was written. */
+static void check_dsn(struct smtp_span text, bool utf8)
+{
+	struct smtp_buf octets;
+	size_t type_n;
+	unsigned notify;
+
+	smtp_buf_init(&octets, text.n);
+	if (smtp_dsn_orcpt_decode(&octets, text, utf8, &type_n) == 0) {
+		need(type_n > 0 && type_n < octets.n);
+		need(!smtp_span_has(smtp_buf_span(&octets), SMTP_CC_CONTROL));
+		need(smtp_utf8_is_valid(smtp_buf_span(&octets)));
+	} else {
+		need(octets.n == 0);
+	}
+	smtp_buf_clear(&octets);
+	if (smtp_dsn_envid_decode(&octets, text) == 0)
+		need(octets.n > 0 && octets.n <= SMTP_ENVID_MAX &&
+		     !smtp_span_has(smtp_buf_span(&octets), SMTP_CC_CONTROL | SMTP_CC_UTF8));
+	smtp_buf_release(&octets);
+	if (smtp_dsn_notify_parse(&notify, text) == 0)
+		need(notify > 0 && notify < 16 &&
+		     (!(notify & SMTP_DSN_NOTIFY_NEVER) || notify == SMTP_DSN_NOTIFY_NEVER));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct smtp_span input = { data, size };
 	struct smtp_path path;
 	struct smtp_span rest;
 
-	check_params(input);
+	check_params(input, false);
+	check_params(input, true);
 	check_xtext(input);
+	check_dsn(input, false);
+	check_dsn(input, true);
 	if (smtp_path_argument_parse(&path, input, "FROM:", SMTP_ADDRESS_UTF8, &rest) == 0)
-		check_params(rest);
+		check_params(rest, true);
 	return 0;
 }

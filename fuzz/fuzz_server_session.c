@@ -70,6 +70,14 @@ static enum smtp_verdict on_auth(struct smtp_server_session *s,
 	return decide(s, user, 1, (char)request->authentication_id.p[0]);
 }
 
+static void must_be_params(const struct smtp_custom_param *params, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		MUST(strcmp(params[i].keyword, "X-OWN") == 0);
+		must_be_text(params[i].value);
+	}
+}
+
 static enum smtp_verdict on_mail(struct smtp_server_session *s,
 				 const struct smtp_mail_request *request, void *user)
 {
@@ -79,6 +87,8 @@ static enum smtp_verdict on_mail(struct smtp_server_session *s,
 
 	MUST(!run->in_transaction);
 	must_be_text(request->auth);
+	must_be_text(request->envid);
+	must_be_params(request->params, request->param_count);
 	verdict = decide(s, run, 2, letter);
 	run->in_transaction = verdict != SMTP_REPLIED;
 	return verdict;
@@ -91,6 +101,9 @@ static enum smtp_verdict on_rcpt(struct smtp_server_session *s, const struct smt
 
 	MUST(run->in_transaction);
 	MUST(!smtp_path_is_null(request->forward_path));
+	must_be_text(request->orcpt_type);
+	must_be_text(request->orcpt_address);
+	must_be_params(request->params, request->param_count);
 	return decide(s, run, 3, request->forward_path->mailbox.local_part[0]);
 }
 
@@ -195,11 +208,17 @@ static void on_trace(struct smtp_server_session *s, bool from_client, struct smt
 
 static const struct smtp_server_session_handler handler = {
 	.size = sizeof(handler), .helo = on_helo, .auth = on_auth, .mail = on_mail, .rcpt = on_rcpt,
-	.data = on_data, .content = on_content, .end = on_end, .vrfy = on_vrfy, .reset = on_reset,
+	.data = on_data, .content = on_content, .end = on_end, .vrfy = on_vrfy, .expn = on_vrfy,
+	.reset = on_reset,
 	.disconnect = on_disconnect, .trace = on_trace,
 };
 
 /* --- one session -------------------------------------------------------------------------------- */
+
+static const char *const own[] = { "X-OWN", NULL };
+static const struct smtp_custom_extension custom = { .size = sizeof(custom), .keyword = "X-OWN",
+						     .mail_keywords = own, .rcpt_keywords = own };
+static const struct smtp_custom_extension *const customs[] = { &custom };
 
 static struct smtp_server_session *begin(struct run *run)
 {
@@ -223,6 +242,12 @@ static struct smtp_server_session *begin(struct run *run)
 	options.lmtp = (run->head[4] & 1) != 0;
 	options.extensions |= run->head[4] & 2 ? SMTP_SERVER_CHUNKING : 0;
 	options.extensions |= run->head[4] & 4 ? SMTP_SERVER_BINARYMIME : 0;
+	if (run->head[3] & 2) {
+		options.extensions |= SMTP_SERVER_SMTPUTF8 | SMTP_SERVER_DSN |
+				      SMTP_SERVER_REQUIRETLS | SMTP_SERVER_LIMITS;
+		options.custom_extensions = customs;
+		options.custom_extension_count = 1;
+	}
 	MUST(smtp_server_session_new(&s, &options, &handler, run) == 0);
 	MUST(smtp_server_session_start(s, 0) == 0);
 	return s;

@@ -21,7 +21,7 @@ UNSETTLED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X")
 
 C_HEADERS = {"stdint.h", "stddef.h", "stdbool.h", "string.h", "stdlib.h", "limits.h", "inttypes.h"}
 CORE_PUBLIC = {"base.h", "address.h", "envelope.h", "middleware.h", "network.h", "reply.h", "sasl.h", "message.h",
-               "url.h", "server_session.h",
+               "url.h", "vrfy.h", "server_session.h",
                "client_session.h"}
 STORAGE_PUBLIC = CORE_PUBLIC | {"accounts.h", "spool.h", "maildir.h"}
 DKIM_PUBLIC = CORE_PUBLIC | {"dkim.h"}

@@ -51,15 +51,15 @@ static bool has_keyword(const struct smtp_params *params, struct smtp_span keywo
 
 /* esmtp-param = esmtp-keyword ["=" esmtp-value]
  * esmtp-keyword = (ALPHA / DIGIT) *(ALPHA / DIGIT / "-")          (RFC 5321, 4.1.2) */
-static int read_param(struct smtp_reader *rd, struct smtp_param *param)
+static int read_param(struct smtp_reader *rd, unsigned value_class, struct smtp_param *param)
 {
 	*param = (struct smtp_param){ .keyword = smtp_rd_while(rd, SMTP_CC_LET_DIG |
 									   SMTP_CC_HYPHEN) };
 	if (param->keyword.n == 0 || param->keyword.p[0] == '-')
 		return SMTP_ESYNTAX;
 	if (smtp_rd_char(rd, '=')) {
-		param->value = smtp_rd_while(rd, SMTP_CC_ESMTP_VALUE);
-		if (param->value.n == 0)
+		param->value = smtp_rd_while(rd, value_class);
+		if (param->value.n == 0 || !smtp_utf8_is_valid(param->value))
 			return SMTP_ESYNTAX;
 	}
 	return smtp_rd_end(rd) || smtp_rd_peek(rd) == ' ' ? 0 : SMTP_ESYNTAX;
@@ -71,15 +71,16 @@ static void skip_spaces(struct smtp_reader *rd)
 		;
 }
 
-int smtp_params_parse(struct smtp_params *out, struct smtp_span text)
+int smtp_params_parse(struct smtp_params *out, struct smtp_span text, bool utf8)
 {
+	unsigned value_class = SMTP_CC_ESMTP_VALUE | (utf8 ? SMTP_CC_UTF8 : 0);
 	struct smtp_reader rd;
 
 	out->count = 0;
 	smtp_reader_init(&rd, text);
 	for (skip_spaces(&rd); !smtp_rd_end(&rd); skip_spaces(&rd)) {
 		struct smtp_param param;
-		int err = read_param(&rd, &param);
+		int err = read_param(&rd, value_class, &param);
 
 		if (err)
 			return err;

@@ -37,8 +37,9 @@ struct smtp_params {
 };
 
 /** Parses "KEYWORD=value KEYWORD ..." (whole span, empty is fine). SMTP_ESYNTAX: grammar, an empty
- *  value, or a keyword twice; SMTP_ETOOLONG: too many. Borrows `text`. */
-SMTP_MUST_USE int smtp_params_parse(struct smtp_params *out, struct smtp_span text);
+ *  value, or a keyword twice; SMTP_ETOOLONG: too many. `utf8`: values may hold it (RFC 6531, 3.3).
+ *  Borrows `text`. */
+SMTP_MUST_USE int smtp_params_parse(struct smtp_params *out, struct smtp_span text, bool utf8);
 /** The parameter of that keyword, in any case; NULL: there is none. */
 const struct smtp_param *smtp_params_find(const struct smtp_params *params, const char *keyword);
 

@@ -45,44 +45,6 @@ static void run_quit(struct smtp_server_session *s, struct smtp_span argument)
 	server_session_shut(s, SMTP_DISCONNECT_QUIT, &bye);
 }
 
-static void run_vrfy(struct smtp_server_session *s, struct smtp_span argument)
-{
-	if (!server_extension_is_usable(s, SMTP_SERVER_VRFY)) {
-		server_reply_error(s, 502, "5.5.1", "VRFY is not offered");
-	} else if (argument.n == 0) {
-		server_reply_error(s, 501, "5.5.4", "syntax: VRFY address");
-	} else {
-		s->args.span = argument;
-		server_phase_begin(s, SERVER_PHASE_VRFY);
-	}
-}
-
-void server_vrfy_proceed(struct smtp_server_session *s, bool accepted,
-			 const struct smtp_reply *given)
-{
-	server_phase_answer(s, accepted, given, 252, "2.0.0",
-			    "cannot verify, but will take mail and try to deliver it");
-}
-
-static void run_expn(struct smtp_server_session *s, struct smtp_span argument)
-{
-	if (!server_extension_is_usable(s, SMTP_SERVER_EXPN)) {
-		server_reply_error(s, 502, "5.5.1", "EXPN is not offered");
-	} else if (argument.n == 0) {
-		server_reply_error(s, 501, "5.5.4", "syntax: EXPN list");
-	} else {
-		s->args.span = argument;
-		server_phase_begin(s, SERVER_PHASE_EXPN);
-	}
-}
-
-/* A handler that accepts without a reply has said nothing of the list. */
-void server_expn_proceed(struct smtp_server_session *s, bool accepted,
-			 const struct smtp_reply *given)
-{
-	server_phase_answer(s, accepted, given, 252, "2.0.0", "cannot expand, but will take mail");
-}
-
 static void run_help(struct smtp_server_session *s, struct smtp_span argument)
 {
 	if (!server_extension_is_usable(s, SMTP_SERVER_HELP)) {
@@ -137,8 +99,8 @@ static const struct verb {
 	{ "RSET", IN_ANY, NO_ARGUMENT, SMTP_COMMAND_LINE_MAX, run_rset, "" },
 	{ "NOOP", IN_ANY, 0, SMTP_COMMAND_LINE_MAX, run_noop, "" },
 	{ "QUIT", IN_ANY, NO_ARGUMENT, SMTP_COMMAND_LINE_MAX, run_quit, "" },
-	{ "VRFY", IN_ANY, NEEDS_TLS | NEEDS_AUTH, SMTP_COMMAND_LINE_MAX, run_vrfy, "" },
-	{ "EXPN", IN_ANY, NEEDS_TLS | NEEDS_AUTH, SMTP_COMMAND_LINE_MAX, run_expn, "" },
+	{ "VRFY", IN_ANY, NEEDS_TLS | NEEDS_AUTH, SMTP_COMMAND_LINE_MAX, server_vrfy_run, "" },
+	{ "EXPN", IN_ANY, NEEDS_TLS | NEEDS_AUTH, SMTP_COMMAND_LINE_MAX, server_expn_run, "" },
 	{ "HELP", IN_ANY, 0, SMTP_COMMAND_LINE_MAX, run_help, "" },
 	{ "STARTTLS", IN_GREETED | IN_ENVELOPE, NO_ARGUMENT, SMTP_COMMAND_LINE_MAX, run_starttls, "" },
 	{ "AUTH", IN_ANY, 0, SMTP_AUTH_LINE_MAX, server_auth_run, "" },

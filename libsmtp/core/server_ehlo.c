@@ -121,18 +121,27 @@ bool server_starttls_is_usable(const struct smtp_server_session *s)
 	return s->options.offer_starttls && !s->tls;
 }
 
-bool server_extension_is_usable(const struct smtp_server_session *s,
-				enum smtp_server_extension extension)
+bool server_extension_is_usable(const struct smtp_server_session *s, unsigned extension)
 {
-	if (!(s->options.extensions & extension))
-		return false;
-	if (extension == SMTP_SERVER_BINARYMIME)
-		return (s->options.extensions & SMTP_SERVER_CHUNKING) != 0;
-	if (extension == SMTP_SERVER_REQUIRETLS)
-		return s->tls;
-	if (extension == SMTP_SERVER_EXPN)
-		return server_any_handler_has(s, offsetof(struct smtp_server_session_handler, expn));
-	return true;
+	unsigned on = s->options.extensions;
+
+	switch (extension) {
+	case SERVER_EXTENSION_STARTTLS:
+		return server_starttls_is_usable(s);
+	case SERVER_EXTENSION_AUTH:
+		return server_auth_is_usable(s);
+	case SMTP_SERVER_BINARYMIME:
+		return (on & extension) && (on & SMTP_SERVER_CHUNKING);
+	case SMTP_SERVER_SMTPUTF8: /* RFC 6531, 3.1, item 8: never without 8BITMIME */
+		return (on & extension) && (on & SMTP_SERVER_8BITMIME);
+	case SMTP_SERVER_REQUIRETLS:
+		return (on & extension) && s->tls;
+	case SMTP_SERVER_EXPN:
+		return (on & extension) &&
+		       server_any_handler_has(s, offsetof(struct smtp_server_session_handler, expn));
+	default:
+		return (on & extension) != 0;
+	}
 }
 
 static int append_size(const struct smtp_server_session *s, struct smtp_buf *out)
@@ -140,6 +149,18 @@ static int append_size(const struct smtp_server_session *s, struct smtp_buf *out
 	int err = smtp_buf_append_text(out, " ");
 
 	return err ? err : smtp_buf_append_uint(out, s->options.max_message_bytes);
+}
+
+/* RFC 9422, 4: what is enforced anyway. */
+static int append_limits(const struct smtp_server_session *s, struct smtp_buf *out)
+{
+	int err = smtp_buf_append_text(out, " MAILMAX=");
+
+	if (!err)
+		err = smtp_buf_append_uint(out, s->options.max_transactions);
+	if (!err)
+		err = smtp_buf_append_text(out, " RCPTMAX=");
+	return err ? err : smtp_buf_append_uint(out, s->options.max_recipients);
 }
 
 /* In the order in which they are announced. */
@@ -154,8 +175,40 @@ static const struct keyword {
 	{ SMTP_SERVER_ENHANCEDSTATUSCODES, "\nENHANCEDSTATUSCODES", NULL },
 	{ SMTP_SERVER_CHUNKING, "\nCHUNKING", NULL },
 	{ SMTP_SERVER_BINARYMIME, "\nBINARYMIME", NULL },
+	{ SMTP_SERVER_SMTPUTF8, "\nSMTPUTF8", NULL },
+	{ SMTP_SERVER_DSN, "\nDSN", NULL },
+	{ SMTP_SERVER_REQUIRETLS, "\nREQUIRETLS", NULL },
+	{ SMTP_SERVER_LIMITS, "\nLIMITS", append_limits },
 	{ SMTP_SERVER_EXPN, "\nEXPN", NULL },
 };
+
+bool server_keyword_is_built_in(struct smtp_span keyword)
+{
+	static const char *const others[] = { "STARTTLS", "AUTH", "XCLIENT" };
+
+	for (size_t i = 0; i < sizeof(keywords) / sizeof(*keywords); i++)
+		if (smtp_span_is_nocase(keyword, keywords[i].line + 1))
+			return true;
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		if (smtp_span_is_nocase(keyword, others[i]))
+			return true;
+	return false;
+}
+
+static int append_custom(const struct smtp_custom_extension *extension, struct smtp_buf *out)
+{
+	int err = 0;
+
+	if (extension->keyword)
+		err = smtp_buf_append_text(out, "\n");
+	if (!err && extension->keyword)
+		err = smtp_buf_append_text(out, extension->keyword);
+	if (!err && extension->argument)
+		err = smtp_buf_append_text(out, " ");
+	if (!err && extension->argument)
+		err = smtp_buf_append_text(out, extension->argument);
+	return err;
+}
 
 static int append_extensions(const struct smtp_server_session *s, struct smtp_buf *out)
 {
@@ -170,6 +223,8 @@ static int append_extensions(const struct smtp_server_session *s, struct smtp_bu
 		if (!err && keyword->argument)
 			err = keyword->argument(s, out);
 	}
+	for (size_t i = 0; !err && i < s->options.custom_extension_count; i++)
+		err = append_custom(s->options.custom_extensions[i], out);
 	if (!err && server_starttls_is_usable(s))
 		err = smtp_buf_append_text(out, "\nSTARTTLS");
 	return err ? err : server_auth_append(s, out);

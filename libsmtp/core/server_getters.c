@@ -11,14 +11,17 @@ const char *smtp_server_session_helo_name(const struct smtp_server_session *s)
 
 const char *smtp_server_session_protocol(const struct smtp_server_session *s)
 {
-	static const char *const names[2][4] = {
+	static const char *const names[][4] = {
 		{ "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA" },
 		{ "LMTP", "LMTPS", "LMTPA", "LMTPSA" },
+		{ "UTF8SMTP", "UTF8SMTPS", "UTF8SMTPA", "UTF8SMTPSA" }, /* RFC 6531, 4.3 */
+		{ "UTF8LMTP", "UTF8LMTPS", "UTF8LMTPA", "UTF8LMTPSA" },
 	};
+	unsigned kind = (s->options.lmtp ? 1u : 0u) + (s->txn.smtputf8 ? 2u : 0u);
 
 	if (!s->extended && !s->options.lmtp)
 		return "SMTP"; /* RFC 3848 has no name for HELO with TLS */
-	return names[s->options.lmtp][(s->tls ? 1 : 0) + (s->account ? 2 : 0)];
+	return names[kind][(s->tls ? 1 : 0) + (s->account ? 2 : 0)];
 }
 
 bool smtp_server_session_has_tls(const struct smtp_server_session *s)

@@ -3,6 +3,8 @@
  * taken: ACCEPT goes on, PENDING waits for smtp_server_session_reply(), a refusal ends the phase.
  * What follows from the outcome is the proceed function beside each command.
  */
+#include <stdlib.h>
+
 #include "libsmtp/core/server_session_private.h"
 
 /* --- how each phase asks -------------------------------------------------------------------- */
@@ -183,6 +185,15 @@ static void ask_one(struct smtp_server_session *s)
 	hold_args(s);
 }
 
+void server_args_release(struct smtp_server_session *s)
+{
+	smtp_buf_release(&s->args.held);
+	s->args.span = smtp_span_make(NULL, 0);
+	free(s->args.custom);
+	s->args.custom = NULL;
+	s->args.custom_count = 0;
+}
+
 static void phase_end(struct smtp_server_session *s)
 {
 	server_proceed *proceed = phases[s->run.phase].proceed;
@@ -196,8 +207,7 @@ static void phase_end(struct smtp_server_session *s)
 	proceed(s, accepted, given.code ? &given : NULL);
 	server_held_reply_release(&held);
 	if (s->run.phase == SERVER_PHASE_NONE) {
-		smtp_buf_release(&s->args.held);
-		s->args.span = smtp_span_make(NULL, 0);
+		server_args_release(s);
 	}
 }
 
@@ -234,8 +244,7 @@ void server_phase_begin(struct smtp_server_session *s, enum server_phase phase)
 void server_phase_abandon(struct smtp_server_session *s)
 {
 	server_held_reply_release(&s->run.reply);
-	smtp_buf_release(&s->args.held);
-	s->args.span = smtp_span_make(NULL, 0);
+	server_args_release(s);
 	s->run.phase = SERVER_PHASE_NONE;
 	s->run.waiting = false;
 	s->run.call = SERVER_CALL_NONE;

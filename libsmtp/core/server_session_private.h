@@ -30,6 +30,13 @@ enum {
 	SERVER_FIELDS_MAX = 65536
 };
 
+/* Beside those of enum smtp_server_extension: what other options and the connection decide. */
+enum {
+	SERVER_EXTENSION_STARTTLS = 1 << 28,
+	SERVER_EXTENSION_AUTH = 1 << 29,
+	SERVER_EXTENSION_XCLIENT = 1 << 30
+};
+
 enum server_state {
 	SERVER_NEW,     /* before start() */
 	SERVER_CONNECT, /* the connect phase; no greeting yet */
@@ -102,6 +109,8 @@ struct server_phase_args {
 	struct smtp_path path;
 	struct smtp_mail_request mail;
 	struct smtp_rcpt_request rcpt;
+	struct smtp_custom_param *custom; /* of MAIL or RCPT; room for SMTP_PARAMS_MAX, NULL: none */
+	size_t custom_count;
 	bool smtputf8; /* of VRFY and EXPN */
 	bool extended;
 };
@@ -111,6 +120,7 @@ struct server_transaction {
 	uint32_t entered; /* set of handlers that accepted MAIL: they are owed `reset` */
 	uint32_t recipients;
 	bool recipient_refused;
+	bool smtputf8;
 	struct smtp_buf fields; /* to be put above the content; server_fields.c */
 	bool binary;            /* BODY=BINARYMIME: no DATA, and no rules on lines */
 };
@@ -233,6 +243,8 @@ SMTP_MUST_USE int server_options_copy(struct smtp_server_session_options *out,
 				      const struct smtp_server_session_options *options);
 /** Are the octets of a struct beyond the size known here zero? */
 bool server_tail_is_zero(const void *p, size_t known, size_t size);
+/** server_custom.c: may the custom extensions stand beside all others? */
+bool server_custom_is_valid(const struct smtp_server_session_options *options);
 /** Does the handler, maybe of an older version, have the function at this offset? */
 bool server_handler_has(const struct smtp_server_session_handler *handler, size_t member);
 
@@ -258,6 +270,8 @@ void server_trace(struct smtp_server_session *s, bool from_client, struct smtp_s
 
 /* --- server_phases.c ------------------------------------------------------------------------ */
 
+/** Frees what was kept to be asked about. */
+void server_args_release(struct smtp_server_session *s);
 /** Does any handler have the function at this offset? */
 bool server_any_handler_has(const struct smtp_server_session *s, size_t member);
 /** Asks the handlers about s->args; the proceed function of the phase runs now or later. */
@@ -294,8 +308,9 @@ server_proceed server_connect_proceed, server_helo_proceed, server_vrfy_proceed,
 /* server_ehlo.c */
 bool server_starttls_is_usable(const struct smtp_server_session *s);
 /** Is it switched on, and can it be used as things stand? */
-bool server_extension_is_usable(const struct smtp_server_session *s,
-				enum smtp_server_extension extension);
+bool server_extension_is_usable(const struct smtp_server_session *s, unsigned extension);
+/** Is it a keyword that the library itself may announce? */
+bool server_keyword_is_built_in(struct smtp_span keyword);
 void server_helo_run(struct smtp_server_session *s, struct smtp_span argument);
 void server_ehlo_run(struct smtp_server_session *s, struct smtp_span argument);
 void server_lhlo_run(struct smtp_server_session *s, struct smtp_span argument);
@@ -310,6 +325,12 @@ void server_secret_trace(struct smtp_server_session *s);
 
 void server_mail_run(struct smtp_server_session *s, struct smtp_span argument);
 void server_rcpt_run(struct smtp_server_session *s, struct smtp_span argument);
+/** Reads the parameters into s->args.mail or .rcpt, or answers what is wrong with them. */
+bool server_mail_params_take(struct smtp_server_session *s, struct smtp_span text);
+bool server_rcpt_params_take(struct smtp_server_session *s, struct smtp_span text);
+bool server_param_is_built_in(bool mail, struct smtp_span keyword);
+void server_vrfy_run(struct smtp_server_session *s, struct smtp_span argument);
+void server_expn_run(struct smtp_server_session *s, struct smtp_span argument);
 void server_data_run(struct smtp_server_session *s, struct smtp_span argument);
 bool server_transaction_is_open(const struct smtp_server_session *s);
 /** Ends the transaction, if there is one; `reset` is called unless it was completed. */

@@ -112,7 +112,7 @@ START_TEST(params_rows)
 	struct smtp_params p;
 	char out[128];
 
-	ck_assert_msg(smtp_params_parse(&p, smtp_span_make(copy, n)) == params[_i].err, "%s",
+	ck_assert_msg(smtp_params_parse(&p, smtp_span_make(copy, n), false) == params[_i].err, "%s",
 		      params[_i].name);
 	if (!params[_i].err) {
 		show(&p, out);
@@ -126,7 +126,7 @@ START_TEST(params_find)
 {
 	struct smtp_params p;
 
-	ck_assert_int_eq(smtp_params_parse(&p, smtp_span_of("SIZE=7 BODY=x FLAG")), 0);
+	ck_assert_int_eq(smtp_params_parse(&p, smtp_span_of("SIZE=7 BODY=x FLAG"), false), 0);
 	ck_assert(smtp_span_is(smtp_params_find(&p, "body")->value, "x"));
 	ck_assert_ptr_null(smtp_params_find(&p, "FLAG")->value.p);
 	ck_assert_ptr_null(smtp_params_find(&p, "SIZ"));

@@ -195,6 +195,11 @@ static const struct smtp_server_session_handler handler = {
 	.disconnect = on_disconnect, .trace = on_trace,
 };
 
+static const char *const own[] = { "X-OWN", NULL };
+static const struct smtp_custom_extension custom = { .size = sizeof(custom), .keyword = "X-OWN",
+						     .mail_keywords = own, .rcpt_keywords = own };
+static const struct smtp_custom_extension *const customs[] = { &custom };
+
 static const struct {
 	bool lmtp;
 	const char *input;
@@ -208,6 +213,10 @@ static const struct {
 	  "RCPT TO:<bob@example.org>\r\nRCPT TO:<carol@example.org>\r\nBDAT 3\r\nx\r\n"
 	  "BDAT 0\r\nBDAT 4 LAST\r\ny\r\n\rMAIL FROM:<>\r\nRCPT TO:<bob@example.org>\r\n"
 	  "BDAT 3\r\nx\r\nBDAT 60\r\nNOOP\r\n" },
+	{ false,
+	  "EHLO client.example.com\r\nMAIL FROM:<> SMTPUTF8 RET=HDRS ENVID=QQ X-OWN=1\r\n"
+	  "RCPT TO:<bob@example.org> NOTIFY=DELAY ORCPT=utf-8;b\\x{F6}b@example.org X-OWN\r\n"
+	  "VRFY bob SMTPUTF8\r\nEXPN bob\r\nDATA\r\nx\r\n.\r\n" },
 };
 
 static void talk(struct smtp_server_session *s, const char *input)
@@ -244,6 +253,10 @@ static bool run(unsigned nth, int which)
 	options.extensions |= SMTP_SERVER_CHUNKING;
 	options.bare_newline = SMTP_BARE_NEWLINE_REPAIR;
 	options.max_message_bytes = 50;
+	options.error_delay_max_ms = 0;
+	options.extensions |= SMTP_SERVER_DSN | SMTP_SERVER_SMTPUTF8;
+	options.custom_extensions = customs;
+	options.custom_extension_count = 1;
 	until_failure = nth;
 	failed = false;
 	live = 0;

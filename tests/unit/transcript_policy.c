@@ -318,18 +318,65 @@ static enum smtp_verdict decide_path(struct scene *scene, struct smtp_server_ses
 	return decide(scene, s, phase, rule);
 }
 
+/* " name=value" behind what there is; without a value just the name, nothing without a name. */
+static void add_param(struct scene *scene, const char *name, struct smtp_span value)
+{
+	size_t n = strlen(scene->params);
+
+	if (!name)
+		return;
+	snprintf(scene->params + n, sizeof(scene->params) - n, "%s%s%s%.*s", n ? " " : "", name,
+		 value.p ? "=" : "", (int)value.n, value.p ? (const char *)value.p : "");
+}
+
+static void add_given(struct scene *scene, const char *name, struct smtp_span value)
+{
+	if (value.p)
+		add_param(scene, name, value);
+}
+
+static void add_mail_params(struct scene *scene, const struct smtp_mail_request *request)
+{
+	static const char *const bodies[] = { NULL, "8BITMIME", "BINARYMIME" };
+	static const char *const returns[] = { NULL, "FULL", "HDRS" };
+	char size[32];
+
+	scene->params[0] = '\0';
+	snprintf(size, sizeof(size), "SIZE=%llu", (unsigned long long)request->size_bytes);
+	add_param(scene, request->size_bytes ? size : NULL, no_key());
+	add_param(scene, bodies[request->body], no_key());
+	add_param(scene, request->smtputf8 ? "SMTPUTF8" : NULL, no_key());
+	add_param(scene, request->requiretls ? "REQUIRETLS" : NULL, no_key());
+	add_param(scene, returns[request->ret], no_key());
+	add_given(scene, "ENVID", request->envid);
+	add_given(scene, "AUTH", request->auth);
+}
+
+static void add_rcpt_params(struct scene *scene, const struct smtp_rcpt_request *request)
+{
+	static const char *const names[] = { "NEVER", "SUCCESS", "FAILURE", "DELAY" };
+
+	scene->params[0] = '\0';
+	for (size_t i = 0; i < 4; i++)
+		add_param(scene, request->notify & 1u << i ? names[i] : NULL, no_key());
+	add_given(scene, "TYPE", request->orcpt_type);
+	add_given(scene, "ORCPT", request->orcpt_address);
+}
+
 static enum smtp_verdict on_mail(struct smtp_server_session *s,
 				 const struct smtp_mail_request *request, void *user)
 {
 	struct scene *scene = user;
 
 	scene->envelope[0] = '\0';
+	add_mail_params(scene, request);
 	return decide_path(scene, s, MAIL, request->reverse_path);
 }
 
 static enum smtp_verdict on_rcpt(struct smtp_server_session *s,
 				 const struct smtp_rcpt_request *request, void *user)
 {
+	add_rcpt_params(user, request);
 	return decide_path(user, s, RCPT, request->forward_path);
 }
 
@@ -501,6 +548,8 @@ const char *scene_check(const struct scene *scene, struct smtp_server_session *s
 		return check_number("resets", scene->resets, value);
 	if (strncmp(text, "envelope ", word + 1) == 0)
 		return check_text("envelope", scene->envelope, value);
+	if (strncmp(text, "params", word) == 0)
+		return check_text("params", scene->params, value);
 	if (strncmp(text, "protocol ", word + 1) == 0)
 		return check_text("protocol", smtp_server_session_protocol(s), value);
 	if (strncmp(text, "account ", word + 1) == 0)

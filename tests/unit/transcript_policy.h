@@ -44,6 +44,7 @@ struct scene {
 	char *content;                     /* of the message that comes in, or the last */
 	size_t content_n;
 	char envelope[1024];               /* <from> <to> <to> ... */
+	char params[700]; /* of the last MAIL or RCPT */
 	unsigned messages, resets, disconnects;
 	enum smtp_disconnect_reason reason;
 	bool leaked;

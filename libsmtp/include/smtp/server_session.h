@@ -67,6 +67,15 @@ enum smtp_bare_newline {
 	SMTP_BARE_NEWLINE_REPAIR  /* each becomes CRLF, before dots are handled */
 };
 
+/** An extension that the application brings. All pointers are borrowed as long as sessions use them. */
+struct smtp_custom_extension {
+	size_t size;                      /* sizeof(struct smtp_custom_extension) */
+	const char *keyword;              /* in the answer to EHLO; NULL: nothing is announced */
+	const char *argument;             /* behind the keyword, printable ASCII; NULL: none */
+	const char *const *mail_keywords; /* parameters of MAIL, up to a NULL; NULL: none */
+	const char *const *rcpt_keywords; /* parameters of RCPT */
+};
+
 struct smtp_server_session_options {
 	size_t size;              /* set by the initialiser; lets fields be added later */
 	const char *hostname;     /* copied; in the greeting and in EHLO */
@@ -110,6 +119,9 @@ struct smtp_server_session_options {
 	 * for the session alone (for the listener with smtp_server). */
 	uint8_t scram_fake_key[32];
 	uint32_t scram_iterations; /* what such a user is shown: as your other users have. 0: 100,000 */
+	/* Borrowed. No keyword may be one of the library's or of another one: SMTP_EINVAL. At most 8. */
+	const struct smtp_custom_extension *const *custom_extensions;
+	size_t custom_extension_count;
 };
 
 #define SMTP_SERVER_SESSION_OPTIONS_INIT                                                           \
@@ -357,7 +369,8 @@ SMTP_API const char *smtp_server_session_local_address(const struct smtp_server_
 SMTP_API uint16_t smtp_server_session_local_port(const struct smtp_server_session *);
 /** The name of HELO or EHLO; "" before it. */
 SMTP_API const char *smtp_server_session_helo_name(const struct smtp_server_session *);
-/** "SMTP", "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA"; "LMTP" and its kin (RFC 3848). Static. */
+/** "SMTP", "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA"; "LMTP" and its kin (RFC 3848); in a transaction with
+ *  SMTPUTF8 "UTF8SMTP" and so on (RFC 6531, 4.3). Static. */
 SMTP_API const char *smtp_server_session_protocol(const struct smtp_server_session *);
 SMTP_API bool smtp_server_session_has_tls(const struct smtp_server_session *);
 /** As told to tls_started(); "" without TLS. */

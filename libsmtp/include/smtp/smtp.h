@@ -20,5 +20,6 @@
 #include <smtp/server_session.h>
 #include <smtp/spool.h>
 #include <smtp/url.h>
+#include <smtp/vrfy.h>
 
 #endif
