@@ -31,8 +31,8 @@ static bool is_result(const struct smtp_reply *reply)
 	return (class_ == 2 || class_ == 4 || class_ == 5) && reply->code != 421;
 }
 
-/* The text is kept to one line: that bounds what all of them take on their way out. */
-static void hold_result(struct server_held_reply *held, const struct smtp_reply *reply)
+/* One line only: that bounds what the replies of many take on their way out. */
+static struct smtp_reply one_line(const struct smtp_reply *reply)
 {
 	struct smtp_reply line = *reply;
 
@@ -40,13 +40,14 @@ static void hold_result(struct server_held_reply *held, const struct smtp_reply 
 	for (size_t i = 0; i < line.text.n; i++)
 		if (line.text.p[i] == '\n')
 			line.text.n = i;
-	server_hold_reply(held, &line);
+	return line;
 }
 
 int smtp_server_session_recipient_reply(struct smtp_server_session *s, size_t index,
 					const struct smtp_reply *reply)
 {
 	struct server_results *results = &s->content.results;
+	struct smtp_reply line;
 
 	if (s->run.phase != SERVER_PHASE_END || s->in_hook)
 		return SMTP_ESTATE;
@@ -56,10 +57,11 @@ int smtp_server_session_recipient_reply(struct smtp_server_session *s, size_t in
 		return 0;
 	if (!results_prepare(results))
 		return SMTP_ENOMEM;
-	if (reply)
-		hold_result(&results->replies[index], reply);
-	else
-		server_held_reply_release(&results->replies[index]);
+	server_held_reply_release(&results->replies[index]);
+	if (reply) {
+		line = one_line(reply);
+		server_hold_reply(&results->replies[index], &line);
+	}
 	return 0;
 }
 
@@ -72,7 +74,7 @@ void server_results_answer(struct smtp_server_session *s, struct server_results 
 	/* the pause of the input holds for what was there before; these have to fit behind it */
 	s->out.max = SERVER_OUTPUT_MAX + (size_t)replies * 2 * SERVER_RESULT_TEXT_MAX;
 	for (uint32_t i = 0; i < replies; i++) {
-		reply = *common;
+		reply = replies > 1 ? one_line(common) : *common;
 		if (results->replies && results->replies[i].code)
 			reply = server_held_reply_view(&results->replies[i]);
 		server_reply_send(s, &reply);

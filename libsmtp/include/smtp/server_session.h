@@ -243,7 +243,8 @@ struct smtp_server_session_handler {
 	 *  was sent, and with BODY=BINARYMIME it is any octets. */
 	enum smtp_verdict (*content)(struct smtp_server_session *, struct smtp_span octets, void *user);
 	/** The end of data. 250 is sent for ACCEPT: only say so when the message is on stable storage.
-	 *  With LMTP see also smtp_server_session_recipient_reply(). */
+	 *  With LMTP and several recipients each gets the first line of the reply, at most 400 octets;
+	 *  see also smtp_server_session_recipient_reply(). */
 	enum smtp_verdict (*end)(struct smtp_server_session *, void *user);
 	enum smtp_verdict (*vrfy)(struct smtp_server_session *, const struct smtp_vrfy_request *,
 				  void *user);
