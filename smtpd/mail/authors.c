@@ -1,119 +1,24 @@
 /* SPDX-License-Identifier: ISC */
 /* authors.c - a submission may name as its authors only those whose mail reaches its login: every address
- * in From and Sender is asked of the keeper at the end of data, as the reverse-path was at MAIL. What
- * can't be read for certain is refused: others may read it otherwise, above a signature of ours.
+ * in From and Sender is asked of the keeper at the end of data, as the reverse-path was at MAIL. How the
+ * fields are read: author_fields.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "libsmtp/core/address_list.h"
-#include "libsmtp/core/header.h"
 #include "libsmtp/core/span.h"
 #include "smtpd/log.h"
+#include "smtpd/mail/author_fields.h"
 #include "smtpd/mail/sessions.h"
-
-enum { AUTHORS_MAX = 50 };
 
 /** The authors of one message while the keeper is asked about them, one after another. It outlives a
  *  session that ends meanwhile: `session` is NULL then. */
 struct mail_authors {
 	struct mail_process *process;
 	struct mail_session *session;
-	size_t from_count, count; /* those of From, then the one of Sender */
-	size_t at;
-	struct smtp_mailbox list[AUTHORS_MAX + 1];
+	struct mail_author_list authors;
+	size_t at; /* the one that is asked about */
 };
-
-/* ---- What the header section says ---- */
-
-struct fault {
-	unsigned code;
-	const char *enhanced, *text;
-};
-
-static const struct fault too_large = { 552, "5.3.4", "The header section is larger than 64 KiB" };
-static const struct fault no_field = { 554, "5.6.0", "The header section has a line that is no field" };
-static const struct fault bare_line_end = { 554, "5.6.0", "The header section has a bare CR or LF" };
-static const struct fault not_one_from = { 554, "5.6.0",
-					   "A message has exactly one From field (RFC 5322, 3.6)" };
-static const struct fault two_senders = { 554, "5.6.0",
-					  "A message has at most one Sender field (RFC 5322, 3.6)" };
-static const struct fault bad_from = { 554, "5.6.0",
-				       "From is to be a list of 1 to 50 addresses (RFC 5322, 3.4)" };
-static const struct fault bad_sender = { 554, "5.6.0", "Sender is to be one address (RFC 5322, 3.6.2)" };
-
-struct author_fields {
-	struct smtp_span from, sender;
-	size_t from_count, sender_count;
-};
-
-/** Such a line end begins a new line for some readers, and so a field that is not checked here. */
-static bool has_bare_line_end(struct smtp_span text)
-{
-	size_t i;
-
-	for (i = 0; i < text.n; i++) {
-		if (text.p[i] == '\r' && i + 1 < text.n && text.p[i + 1] == '\n')
-			i++;
-		else if (text.p[i] == '\r' || text.p[i] == '\n')
-			return true;
-	}
-	return false;
-}
-
-static void take_field(struct author_fields *f, const struct smtp_header_field *field)
-{
-	if (smtp_span_is_nocase(field->name, "From")) {
-		f->from = field->value;
-		f->from_count++;
-	} else if (smtp_span_is_nocase(field->name, "Sender")) {
-		f->sender = field->value;
-		f->sender_count++;
-	}
-}
-
-/** Walks the whole header section. `is_whole`: there is no content behind `head`. */
-static const struct fault *find_fields(struct smtp_span head, bool is_whole, struct author_fields *f)
-{
-	struct smtp_header_field field;
-	size_t before = head.n;
-
-	while (head.n > 0 && smtp_header_next(&head, &field) == 1) {
-		before = head.n;
-		if (has_bare_line_end(field.raw))
-			return &bare_line_end;
-		take_field(f, &field);
-	}
-	if (head.n < before) /* the empty line behind the header section */
-		return NULL;
-	if (head.n > 0 && (is_whole || memchr(head.p, '\n', head.n) != NULL))
-		return &no_field;
-	return is_whole ? NULL : &too_large;
-}
-
-static const struct fault *read_authors(struct mail_authors *a, struct smtp_span head, bool is_whole)
-{
-	struct author_fields f = { .from_count = 0 };
-	const struct fault *fault = find_fields(head, is_whole, &f);
-	size_t senders = 0;
-
-	if (fault != NULL)
-		return fault;
-	if (f.from_count != 1)
-		return &not_one_from;
-	if (f.sender_count > 1)
-		return &two_senders;
-	if (smtp_address_list_parse(f.from, a->list, AUTHORS_MAX, &a->from_count) != 0 ||
-	    a->from_count == 0)
-		return &bad_from;
-	if (f.sender_count == 1 &&
-	    (smtp_address_list_parse(f.sender, a->list + a->from_count, 1, &senders) != 0 ||
-	     senders == 0))
-		return &bad_sender;
-	a->count = a->from_count + senders;
-	return NULL;
-}
 
 /* ---- Refusals ---- */
 
@@ -188,11 +93,11 @@ static enum smtp_verdict ask_next(struct mail_authors *a)
 {
 	const struct mail_session *s = a->session;
 
-	while (a->at < a->count && is_reverse_path(s, &a->list[a->at]))
+	while (a->at < a->authors.count && is_reverse_path(s, &a->authors.list[a->at]))
 		a->at++;
-	if (a->at == a->count)
+	if (a->at == a->authors.count)
 		return SMTP_ACCEPT;
-	if (keeper_reaches(s->keeper, &a->list[a->at],
+	if (keeper_reaches(s->keeper, &a->authors.list[a->at],
 			   smtp_server_session_account(s->server_session), answered, a) != 0)
 		return SMTP_REPLIED;
 	return SMTP_PENDING;
@@ -223,7 +128,7 @@ static void answered(void *user, const struct keeper_reaches_answer *answer)
 		else
 			answer_unavailable(s, "the keeper can't be asked");
 	} else if (answer->error == 0) {
-		answer_foreign(s, &a->list[a->at], a->at < a->from_count ? "From" : "Sender");
+		answer_foreign(s, &a->authors.list[a->at], a->at < a->authors.from_count ? "From" : "Sender");
 	} else {
 		answer_unavailable(s, smtp_error_str(answer->error));
 	}
@@ -246,17 +151,17 @@ static struct mail_authors *authors_new(struct mail_session *s)
 enum smtp_verdict mail_decide_authors(struct mail_session *s)
 {
 	struct smtp_span head = smtp_spool_content_head(s->txn.file);
-	bool is_whole = head.n >= smtp_server_session_content_bytes(s->server_session);
+	bool is_whole = head.n == smtp_spool_content(s->txn.file).n; /* none: it is on the disk */
 	struct mail_authors *a = authors_new(s);
-	const struct fault *fault;
+	const struct mail_fault *fault;
 	enum smtp_verdict verdict = SMTP_REPLIED;
 
 	if (a == NULL)
 		return mail_refuse(s, 451, "4.3.0", "Out of memory, try again later");
-	fault = read_authors(a, head, is_whole);
+	fault = mail_author_list_read(&a->authors, head, is_whole);
 	if (fault == NULL) {
 		(void)snprintf(s->txn.author_domain, sizeof s->txn.author_domain, "%s",
-			       a->list[0].domain);
+			       a->authors.list[0].domain);
 		verdict = ask_next(a);
 	}
 	if (verdict == SMTP_PENDING)

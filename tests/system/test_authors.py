@@ -203,6 +203,23 @@ def test_client_gone_while_the_keeper_is_asked():
         d.wait_mails("bob")
 
 
+def test_chunks():
+    """By BDAT content ends where it likes, also within the From field."""
+    rows = ((f"From: {ME}", "250 2.0.0"), (f"From: {OTHER}", FOREIGN), (f"From: {ME}, {OTHER}", FOREIGN),
+            (f"From: {ME}\r", ILL), (f"From: {ME}\r\nSender: {OTHER}", FOREIGN), ("Subject: x", ILL),
+            ("", ILL))
+    with Daemon() as d, d.submission() as s:
+        for content, expected in rows:
+            assert s.mail(ME)[0] == 250 and s.rcpt(OTHER)[0] == 250
+            half = len(content) // 2
+            s.send(f"BDAT {half}\r\n{content[:half]}".encode())
+            assert s.getreply()[0] == 250
+            s.send(f"BDAT {len(content) - half} LAST\r\n{content[half:]}".encode())
+            code, text = s.getreply()
+            assert f"{code} {text.decode().split()[0]}" == expected, (content, text)
+        assert len(d.wait_mails("bob")) == 1
+
+
 def test_other_hosts_may_write_what_they_like():
     with Daemon() as d, d.mx() as s:
         s.ehlo()
