@@ -37,6 +37,18 @@ static void run_noop(struct smtp_server_session *s, struct smtp_span argument)
 	server_reply(s, 250, "2.0.0", "ok");
 }
 
+/* The header of the PROXY protocol: the driver takes it where it is believed, so this one is not. */
+static void run_proxy(struct smtp_server_session *s, struct smtp_span argument)
+{
+	struct smtp_reply reply = smtp_reply_of(550, "5.7.0", "no PROXY header is taken from you");
+
+	(void)argument;
+	if (s->state == SERVER_GREETED && s->errors == 0)
+		server_session_shut(s, SMTP_DISCONNECT_PROTOCOL, &reply);
+	else
+		server_reply_error(s, 503, "5.5.1", "PROXY may only come first");
+}
+
 static void run_quit(struct smtp_server_session *s, struct smtp_span argument)
 {
 	struct smtp_reply bye = smtp_reply_of(221, "2.0.0", "bye");
@@ -104,6 +116,7 @@ static const struct verb {
 	{ "HELP", IN_ANY, 0, SMTP_COMMAND_LINE_MAX, run_help, "" },
 	{ "STARTTLS", IN_GREETED | IN_ENVELOPE, NO_ARGUMENT, SMTP_COMMAND_LINE_MAX, run_starttls, "" },
 	{ "AUTH", IN_ANY, 0, SMTP_AUTH_LINE_MAX, server_auth_run, "" },
+	{ "PROXY", IN_ANY, 0, SMTP_COMMAND_LINE_MAX, run_proxy, "" },
 };
 
 static const struct verb *verb_find(struct smtp_span name)

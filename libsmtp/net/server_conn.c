@@ -63,8 +63,10 @@ void server_conn_free(struct server_conn *c)
 
 	free_session(c);
 	take_from_loop(c);
-	server_limits_leave(loop->server->limits, c->peer);
+	if (c->counted)
+		server_limits_leave(loop->server->limits, c->peer);
 	smtp_timer_free(c->timer);
+	server_proxy_free(c->proxy);
 	smtp_conn_free(c->conn);
 	server_settings_unref(c->settings);
 	free(c);
@@ -248,11 +250,25 @@ static void go_on(struct server_conn *c)
 
 /* --- events of the conn ----------------------------------------------------------------------- */
 
+/* A PROXY header of version 2, told by its first octet, from one that is not trusted with it. That of
+ * version 1 is a command, and the session ends with it. */
+static bool is_foreign_proxy(struct server_conn *c, const uint8_t *octets, size_t n)
+{
+	bool first = !c->begun;
+
+	c->begun = true;
+	return first && c->listener->proxy_count > 0 && n > 0 && octets[0] == '\r';
+}
+
 static size_t on_received(void *user, const uint8_t *octets, size_t n)
 {
 	struct server_conn *c = user;
 	size_t taken = 0;
 
+	if (is_foreign_proxy(c, octets, n)) {
+		abandon(c, SMTP_DISCONNECT_PROTOCOL);
+		return n;
+	}
 	/* A peer that sends and does not read: its replies go first. */
 	if (!c->blocked && !c->working) {
 		uint64_t now_ms = smtp_loop_now_ms(c->loop->loop);
@@ -312,7 +328,8 @@ static void on_failed(void *user, int error, const char *problem)
 	struct server_conn *c = user;
 
 	(void)error;
-	(void)problem;
+	if (c->state == CONN_TLS_FIRST)
+		server_conn_refused(c, SMTP_REFUSAL_TLS, problem);
 	lose(c, c->state == CONN_STARTTLS ? SMTP_DISCONNECT_TLS : SMTP_DISCONNECT_IO);
 }
 
@@ -329,7 +346,12 @@ void server_conn_on_timer(void *user)
 	struct server_conn *c = user;
 
 	switch (c->state) {
+	case CONN_PROXY:
 	case CONN_TLS_FIRST:
+		server_conn_refused(c, SMTP_REFUSAL_TIMEOUT,
+				    c->state == CONN_PROXY ? "no PROXY header" : "no TLS handshake");
+		server_conn_free(c);
+		break;
 	case CONN_LINGERING:
 		server_conn_free(c);
 		break;
@@ -354,7 +376,9 @@ static int make_session(struct server_conn *c, const char *tls)
 		return err;
 	(void)atomic_fetch_add_explicit(&c->loop->server->sessions, 1, memory_order_relaxed);
 	smtp_server_session_set_driver(c->session, c);
-	err = smtp_server_session_set_peer(c->session, c->peer_address, c->peer_port);
+	err = smtp_server_session_set_peer(c->session, c->remote.address, c->remote.port);
+	if (!err)
+		err = smtp_server_session_set_local(c->session, c->local.address, c->local.port);
 	for (size_t i = 0; i < server->use_count && !err; i++)
 		err = smtp_server_session_use(c->session, &server->uses[i]);
 	if (!err && c->listener->last.handler)
@@ -402,6 +426,7 @@ void server_conn_drop(struct server_conn *c)
 void server_conn_stop(struct server_conn *c)
 {
 	switch (c->state) {
+	case CONN_PROXY:
 	case CONN_TLS_FIRST:
 		server_conn_free(c);
 		break;

@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <smtp/middleware.h>
+#include <smtp/network.h>
 #include <smtp/server.h>
 #include <stdatomic.h>
 #include "libsmtp/net/conn.h"
@@ -24,6 +25,7 @@ enum {
 	SERVER_WORKERS_MAX = 64,
 	SERVER_USES_MAX = 15, /* a session has 16 handlers; one is the listener's */
 	SERVER_PROBLEM_MAX = 512,
+	SERVER_NETWORKS_MAX = 256,
 	SERVER_CHUNKS_MAX = 20, /* of slots for answers: 64 million */
 	SERVER_TRACE_ID_BYTES = 12
 };
@@ -66,11 +68,16 @@ struct server_listener {
 	char *key_file;
 	char *key_passphrase;
 	bool implicit_tls;
+	size_t index; /* in the order of listen() */
+	struct smtp_network *proxies; /* who may send a PROXY header */
+	size_t proxy_count;
 	struct smtp_middleware last; /* the application's own; handler NULL: none */
 };
 
 /** The settings of now; given back with server_settings_unref(). Any thread. */
 struct server_settings *server_listener_settings(struct server_listener *);
+/** Is that a proxy whose header is believed, and waited for? */
+bool server_listener_trusts(const struct server_listener *, const struct smtp_socket_address *peer);
 void server_settings_unref(struct server_settings *);
 void server_listeners_free(struct smtp_server *);
 

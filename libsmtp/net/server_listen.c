@@ -242,6 +242,7 @@ static void listener_free(struct server_listener *listener)
 	free(listener->key_passphrase);
 	free(listener->certificate_file);
 	free(listener->key_file);
+	free(listener->proxies);
 	server_settings_unref(listener->settings);
 	(void)pthread_mutex_destroy(&listener->lock);
 	free(listener);
@@ -255,6 +256,38 @@ void server_listeners_free(struct smtp_server *server)
 		server->listeners = listener->next;
 		listener_free(listener);
 	}
+}
+
+bool server_listener_trusts(const struct server_listener *listener,
+			    const struct smtp_socket_address *peer)
+{
+	struct smtp_network ip = { .bits = 128 };
+
+	if (peer->u.any.sa_family == AF_INET) {
+		ip.octets[10] = ip.octets[11] = 0xff;
+		memcpy(ip.octets + 12, &peer->u.in.sin_addr, 4);
+	} else if (peer->u.any.sa_family == AF_INET6) {
+		memcpy(ip.octets, &peer->u.in6.sin6_addr, 16);
+	} else {
+		return false;
+	}
+	return smtp_networks_contain(listener->proxies, listener->proxy_count, &ip);
+}
+
+static int set_proxies(struct server_listener *listener, const char *text)
+{
+	struct smtp_network networks[SERVER_NETWORKS_MAX];
+	size_t count = 0;
+	int err = text ? smtp_networks_parse(networks, SERVER_NETWORKS_MAX, &count, text) : 0;
+
+	if (err || count == 0)
+		return err;
+	listener->proxies = calloc(count, sizeof *listener->proxies);
+	if (!listener->proxies)
+		return SMTP_ENOMEM;
+	memcpy(listener->proxies, networks, count * sizeof *networks);
+	listener->proxy_count = count;
+	return 0;
 }
 
 static int listener_new(struct server_listener **out, struct smtp_server *server,
@@ -282,19 +315,22 @@ static int listener_new(struct server_listener **out, struct smtp_server *server
 	return 0;
 }
 
-static int set_up(struct server_listener *listener,
-		  const struct smtp_server_session_options *session)
+static int set_up(struct server_listener *listener, const struct smtp_listener_options *options)
 {
 	struct smtp_server *server = listener->server;
 	char problem[SMTP_TLS_PROBLEM_MAX];
 	struct smtp_tls_context *tls;
-	int err = load_tls(listener, &tls, problem);
+	int err = set_proxies(listener, options->proxy_networks);
 
+	if (err)
+		return server_fail(server, err == SMTP_ENOMEM ? err : SMTP_EINVAL, "proxy_networks",
+				   smtp_error_str(err));
+	err = load_tls(listener, &tls, problem);
 	if (err)
 		return server_fail(server, err, "", problem);
 	if (listener->implicit_tls && !tls)
 		return server_fail(server, SMTP_EINVAL, "", "TLS from the start needs a certificate");
-	err = settings_new(&listener->settings, listener, session, tls);
+	err = settings_new(&listener->settings, listener, &options->session, tls);
 	smtp_tls_context_unref(tls);
 	if (err)
 		return server_fail(server, err, "options of the session",
@@ -436,7 +472,7 @@ int smtp_server_listen(struct smtp_server *server, const struct smtp_listener_op
 	err = listener_new(&listener, server, options);
 	if (err)
 		return server_fail(server, err, "", smtp_error_str(err));
-	err = set_up(listener, &options->session);
+	err = set_up(listener, options);
 	if (!err)
 		err = options->fd_count > 0 ? attach_fds(listener, options, port) :
 					      attach_address(listener, options->address, port);
@@ -446,8 +482,10 @@ int smtp_server_listen(struct smtp_server *server, const struct smtp_listener_op
 		return err;
 	}
 	server->blocks = server->blocks || options->blocking;
-	while (*last)
+	while (*last) {
 		last = &(*last)->next;
+		listener->index++;
+	}
 	*last = listener;
 	return 0;
 }

@@ -203,6 +203,8 @@ static int open_server(struct mail_main *m)
 	o.max_connections = config->max_connections;
 	o.max_connections_per_ip = config->max_connections_per_ip;
 	o.handshake_timeout_ms = (uint32_t)config->handshake_timeout_ms;
+	o.refused = mail_log_refused;
+	o.refused_user = m->roles;
 	return fail(m, smtp_server_new(&m->process.server, &o), "server");
 }
 

@@ -163,6 +163,16 @@ static void on_disconnect(struct smtp_server_session *ss, enum smtp_disconnect_r
 	free(s);
 }
 
+void mail_log_refused(const struct smtp_server_refusal *refusal, void *user)
+{
+	const struct mail_listener_role *roles = user;
+
+	log_event(LOG_LEVEL_INFO, "session.refuse", LOG_STR("peer", refusal->peer_address),
+		  LOG_STR("role", config_role_str(roles[refusal->listener].role)),
+		  LOG_STR("reason", smtp_refusal_str(refusal->reason)),
+		  LOG_STR("detail", refusal->detail));
+}
+
 #define COMMON_PHASES                                                                              \
 	.size = sizeof(struct smtp_server_session_handler), .connect = on_connect,                 \
 	.helo = on_helo, .mail = on_mail, .rcpt = on_rcpt, .data = on_data,                        \

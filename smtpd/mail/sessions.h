@@ -63,6 +63,9 @@ struct mail_session {
 	bool tls_logged;
 };
 
+/** Logs a connection that had no session; `user`: the roles of the listeners. */
+void mail_log_refused(const struct smtp_server_refusal *, void *user);
+
 extern const struct smtp_server_session_handler mail_mx_handler;
 extern const struct smtp_server_session_handler mail_submission_handler;
 

@@ -256,6 +256,7 @@ def test_junk_where_tls_is_expected():
                     c.sock.shutdown(socket.SHUT_WR)
                 assert b"250" not in c.ends(10), octets[:20]
         d.wait_log("event=session.close", "reason=tls")
+        d.wait_log("event=session.refuse", "role=submissions", "reason=tls")
         with d.submission("alice") as s:
             s.sendmail("alice@example.test", ["bob@example.test"], message("after"))
         d.wait_mails("bob")

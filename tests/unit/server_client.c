@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
@@ -31,22 +32,39 @@ void wait_for(bool (*is_so)(void))
 	}
 }
 
-void client_connect_to(struct client *c, const char *host, uint16_t to)
+static socklen_t address_of(const char *host, uint16_t port, struct sockaddr_storage *out)
 {
-	struct timeval limit = { .tv_sec = CLIENT_WAIT_S };
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(to) };
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(to) };
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
 	bool v4 = inet_pton(AF_INET, host, &in.sin_addr) == 1;
 
-	*c = (struct client){ 0 };
 	ck_assert(v4 || inet_pton(AF_INET6, host, &in6.sin6_addr) == 1);
-	c->fd = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	memcpy(out, v4 ? (void *)&in : (void *)&in6, v4 ? sizeof in : sizeof in6);
+	return v4 ? sizeof in : sizeof in6;
+}
+
+void client_connect_from(struct client *c, const char *from, const char *host, uint16_t port)
+{
+	struct timeval limit = { .tv_sec = CLIENT_WAIT_S };
+	struct sockaddr_storage address;
+	socklen_t n = address_of(host, port, &address);
+
+	*c = (struct client){ 0 };
+	c->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	ck_assert_int_ge(c->fd, 0);
 	ck_assert_int_eq(setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
 	ck_assert_int_eq(setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit), 0);
-	ck_assert_int_eq(v4 ? connect(c->fd, (struct sockaddr *)&in, sizeof in) :
-			      connect(c->fd, (struct sockaddr *)&in6, sizeof in6),
-			 0);
+	if (from) {
+		n = address_of(from, 0, &address);
+		ck_assert_int_eq(bind(c->fd, (struct sockaddr *)&address, n), 0);
+		n = address_of(host, port, &address);
+	}
+	ck_assert_int_eq(connect(c->fd, (struct sockaddr *)&address, n), 0);
+}
+
+void client_connect_to(struct client *c, const char *host, uint16_t port)
+{
+	client_connect_from(c, NULL, host, port);
 }
 
 void client_close(struct client *c)

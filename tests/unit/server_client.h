@@ -25,6 +25,8 @@ uint64_t now_ms(void);
 void wait_for(bool (*is_so)(void));
 /** `host`: an address as text. */
 void client_connect_to(struct client *, const char *host, uint16_t port);
+/** The same from an address of this host. */
+void client_connect_from(struct client *, const char *from, const char *host, uint16_t port);
 void client_close(struct client *);
 bool client_start_tls(struct client *);
 void client_write(struct client *, const char *text, size_t n);

@@ -21,6 +21,28 @@ extern "C" {
 
 struct smtp_server;
 
+/** Why a connection was ended before it had a session. */
+enum smtp_refusal {
+	SMTP_REFUSAL_CONNECTIONS,        /* over max_connections */
+	SMTP_REFUSAL_CONNECTIONS_PER_IP, /* over max_connections_per_ip */
+	SMTP_REFUSAL_TLS,                /* the handshake before the greeting failed */
+	SMTP_REFUSAL_PROXY,              /* no valid PROXY header from a trusted proxy */
+	SMTP_REFUSAL_TIMEOUT,            /* of the handshake, or of the PROXY header */
+	SMTP_REFUSAL_MEMORY
+};
+
+/** A short name such as "tls", static. */
+SMTP_API const char *smtp_refusal_str(enum smtp_refusal reason);
+
+/** Valid during the call that it is given to. */
+struct smtp_server_refusal {
+	enum smtp_refusal reason;
+	size_t listener;          /* in the order of listen(), from 0 */
+	const char *peer_address; /* as of smtp_server_session_peer_address() */
+	uint16_t peer_port;
+	const char *detail; /* one line more, such as what OpenSSL says; may be "" */
+};
+
 struct smtp_server_options {
 	size_t size;
 	unsigned loops;                  /* loop threads; 0: one for each core */
@@ -28,6 +50,10 @@ struct smtp_server_options {
 	uint32_t max_connections_per_ip; /* IPv4 /32, IPv6 /64; beyond: 421 4.7.0 and close; 0: no limit */
 	uint32_t handshake_timeout_ms;
 	unsigned workers; /* threads for what is blocking, 1 to 64; started only if something is */
+	/* Told of each connection that ends without a session, in the thread of its loop; NULL: nobody.
+	 * Those with one end in the `disconnect` of its handlers. */
+	void (*refused)(const struct smtp_server_refusal *, void *user);
+	void *refused_user;
 };
 
 #define SMTP_SERVER_OPTIONS_INIT                                                                   \
@@ -62,6 +88,11 @@ struct smtp_listener_options {
 	const struct smtp_server_session_handler *handler; /* runs after those of smtp_server_use() */
 	void *user;
 	bool blocking; /* functions of `handler` that give a verdict run on worker threads */
+	/* Networks such as "192.0.2.0/24 2001:db8::1", divided by blanks or commas, at most 256; NULL or "":
+	 * none. A connection from there has to begin with a PROXY header, version 1 or 2, which is waited
+	 * for within handshake_timeout_ms, before TLS, and whose addresses replace those of the connection;
+	 * without a valid one it is closed. From anywhere else such a header ends the session. */
+	const char *proxy_networks;
 };
 
 #define SMTP_LISTENER_OPTIONS_INIT                                                                 \
