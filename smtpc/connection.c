@@ -46,7 +46,10 @@ static int read_password(struct connection *c, const char *user, const struct sm
 		cli_error("%s", smtp_error_str(SMTP_ENOMEM));
 		return CLI_TEMPORARY;
 	}
-	c->client.password = c->password;
+	if (c->client.mechanism & (SMTP_MECHANISM_XOAUTH2 | SMTP_MECHANISM_OAUTHBEARER))
+		c->client.token = c->password;
+	else
+		c->client.password = c->password;
 	return 0;
 }
 

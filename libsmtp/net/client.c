@@ -279,6 +279,7 @@ int smtp_client_connect(struct smtp_client **out, const char *url,
 	else
 		err = smtp_client_open(c, url);
 	c->options.password = c->options.user = c->options.helo_name = c->options.ca_file = NULL;
+	c->options.token = NULL;
 	return err;
 }
 

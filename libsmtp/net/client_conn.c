@@ -6,10 +6,10 @@
 #include "libsmtp/net/client_conn.h"
 #include "libsmtp/core/span.h"
 #include "libsmtp/net/client_failure.h"
+#include "libsmtp/net/client_login.h"
 #include "libsmtp/net/conn.h"
 
 #include <errno.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,10 +152,7 @@ static void destroy(struct smtp_client_conn *c)
 	smtp_client_failure_release(&c->ended);
 	smtp_client_failure_release(&c->first_transient);
 	smtp_tls_context_unref(c->tls);
-	if (c->options.password)
-		sodium_memzero((void *)(uintptr_t)c->options.password, strlen(c->options.password));
-	free((void *)(uintptr_t)c->options.password);
-	free((void *)(uintptr_t)c->options.user);
+	smtp_client_login_release(&c->options);
 	free((void *)(uintptr_t)c->options.helo_name);
 	free(c->tls_name);
 	free(c->addresses);
@@ -341,7 +338,8 @@ static void on_tls_started(void *user, const char *description)
 
 	enter(c);
 	(void)snprintf(c->tls_description, sizeof c->tls_description, "%s", description);
-	err = smtp_client_session_tls_started(c->session, description, smtp_loop_now_ms(c->loop));
+	err = smtp_client_login_tls_started(c->session, c->conn, description,
+					    smtp_loop_now_ms(c->loop));
 	if (err)
 		fail(c, err, smtp_error_str(err));
 	else if (implicit)
@@ -494,8 +492,7 @@ static int copy_options(struct smtp_client_conn *c, const struct smtp_client_con
 
 	c->options = o->session;
 	good = copy_text(&c->options.helo_name, o->session.helo_name);
-	good = copy_text(&c->options.user, o->session.user) && good;
-	good = copy_text(&c->options.password, o->session.password) && good;
+	good = smtp_client_login_copy(&c->options, &o->session) == 0 && good;
 	good = copy_text(&tls_name, o->tls_name) && good;
 	c->tls_name = (char *)(uintptr_t)tls_name;
 	c->addresses = reallocarray(NULL, o->address_count, sizeof *c->addresses);

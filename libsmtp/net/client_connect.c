@@ -35,7 +35,7 @@ static int read_url(struct smtp_client *c, const char *url)
 	six = strchr(c->url.host, ':') != NULL;
 	(void)snprintf(c->where, sizeof c->where, "%s%s%s:%u", six ? "[" : "", c->url.host,
 		       six ? "]" : "", c->url.port);
-	if (user_of(c) && !c->options.password) {
+	if (user_of(c) && !c->options.password && !c->options.token) {
 		(void)snprintf(c->problem, sizeof c->problem, "%s: the user %.300s needs a password",
 			       c->where, user_of(c));
 		return SMTP_EINVAL;
@@ -48,7 +48,7 @@ static bool checks_certificate(const struct smtp_client *c)
 {
 	if (c->options.insecure)
 		return false;
-	return c->url.scheme != SMTP_URL_SMTP || user_of(c);
+	return c->url.scheme != SMTP_URL_SMTP || user_of(c) || c->options.token;
 }
 
 static enum smtp_client_tls tls_of(const struct smtp_client *c)
@@ -125,6 +125,7 @@ int smtp_client_open(struct smtp_client *c, const char *url)
 	o.session.tls = tls_of(c);
 	o.session.user = user_of(c);
 	o.session.password = o.session.user ? c->options.password : NULL;
+	o.session.token = c->options.token;
 	o.session.mechanism = c->options.mechanism;
 	o.session.auth_without_tls = c->options.auth_without_tls;
 	err = try_addresses(c, &o);

@@ -506,3 +506,9 @@ int smtp_conn_fd(const struct smtp_conn *conn)
 {
 	return conn->fd;
 }
+
+void smtp_conn_tls_channel(const struct smtp_conn *conn, struct smtp_tls_channel_store *store,
+			   struct smtp_tls_channel *out)
+{
+	smtp_tls_channel(conn->tls, store, out);
+}

@@ -46,6 +46,9 @@ void smtp_conn_resume(struct smtp_conn *);
 void smtp_conn_shutdown(struct smtp_conn *);
 /** Why the last call failed, one line; static or borrowed until the next call. */
 const char *smtp_conn_problem(const struct smtp_conn *);
+/** From `tls_started` on: see smtp_tls_channel(). */
+void smtp_conn_tls_channel(const struct smtp_conn *, struct smtp_tls_channel_store *store,
+			   struct smtp_tls_channel *out);
 int smtp_conn_fd(const struct smtp_conn *);
 
 #endif

@@ -106,6 +106,11 @@ static int loops_new(struct smtp_server *server)
 	return 0;
 }
 
+static bool fill_random(void *out, size_t n)
+{
+	return getrandom(out, n, 0) == (ssize_t)n;
+}
+
 int smtp_server_new(struct smtp_server **out, const struct smtp_server_options *options)
 {
 	struct smtp_server *server = calloc(1, sizeof *server);
@@ -117,8 +122,8 @@ int smtp_server_new(struct smtp_server **out, const struct smtp_server_options *
 	atomic_init(&server->stop_after_ms, 0);
 	atomic_init(&server->ran, false);
 	err = copy_options(&server->options, options);
-	if (!err && getrandom(&server->id_seed, sizeof server->id_seed, 0) !=
-			    (ssize_t)sizeof server->id_seed)
+	if (!err && (!fill_random(&server->id_seed, sizeof server->id_seed) ||
+		     !fill_random(server->scram_fake_key, sizeof server->scram_fake_key)))
 		err = SMTP_EIO;
 	if (!err)
 		err = server_limits_new(&server->limits, &server->options);

@@ -3,6 +3,7 @@
  * Whatever happens ends in advance(), which writes what there is, then does what the session wants.
  * All of it runs in the loop's thread, without locks.
  */
+#include <sodium.h>
 #include <stdlib.h>
 #include "libsmtp/net/server_conn_private.h"
 
@@ -290,6 +291,21 @@ static void on_drained(void *user)
 	advance(c);
 }
 
+/* What AUTH may want of the TLS connection; nobody pays for it where there is no AUTH. */
+static int tell_tls(struct server_conn *c, const char *description)
+{
+	struct smtp_tls_channel_store store;
+	struct smtp_tls_channel channel;
+	int err = 0;
+
+	if (c->settings->session.auth_enabled) {
+		smtp_conn_tls_channel(c->conn, &store, &channel);
+		err = smtp_server_session_set_tls_channel(c->session, &channel);
+		sodium_memzero(&store, sizeof store);
+	}
+	return err ? err : smtp_server_session_tls_started(c->session, description);
+}
+
 static void on_tls_started(void *user, const char *description)
 {
 	struct server_conn *c = user;
@@ -299,7 +315,7 @@ static void on_tls_started(void *user, const char *description)
 		return;
 	}
 	c->state = CONN_SESSION;
-	if (smtp_server_session_tls_started(c->session, description) != 0) {
+	if (tell_tls(c, description) != 0) {
 		abandon(c, SMTP_DISCONNECT_IO);
 		return;
 	}
@@ -384,7 +400,7 @@ static int make_session(struct server_conn *c, const char *tls)
 	if (!err && c->listener->last.handler)
 		err = smtp_server_session_use(c->session, &c->listener->last);
 	if (!err && tls)
-		err = smtp_server_session_tls_started(c->session, tls);
+		err = tell_tls(c, tls);
 	return err;
 }
 

@@ -129,6 +129,7 @@ struct smtp_server {
 	struct server_limits *limits;
 	atomic_uint sessions;
 	atomic_uint_least32_t stop_after_ms;
+	uint8_t scram_fake_key[32];
 	uint64_t id_seed; /* random, so that trace ids differ from run to run */
 	atomic_bool ran;
 	char problem[SERVER_PROBLEM_MAX];

@@ -24,6 +24,18 @@ static int check_session_options(const struct smtp_server_session_options *optio
 	return err;
 }
 
+/* A key for salts that nobody gave is the server's: kept when options change while it runs. */
+static void fill_auth(struct smtp_server_session_options *session,
+		      const struct smtp_server *server)
+{
+	static const uint8_t none[sizeof session->scram_fake_key];
+
+	if (!session->crypto)
+		session->crypto = smtp_crypto_openssl();
+	if (memcmp(session->scram_fake_key, none, sizeof none) == 0)
+		memcpy(session->scram_fake_key, server->scram_fake_key, sizeof none);
+}
+
 static int settings_new(struct server_settings **out, const struct server_listener *listener,
 			const struct smtp_server_session_options *options,
 			struct smtp_tls_context *tls)
@@ -41,6 +53,7 @@ static int settings_new(struct server_settings **out, const struct server_listen
 	memcpy(&settings->session, options,
 	       options->size < sizeof settings->session ? options->size : sizeof settings->session);
 	settings->session.size = sizeof settings->session;
+	fill_auth(&settings->session, listener->server);
 	settings->session.offer_starttls = tls && !listener->implicit_tls;
 	settings->session.tls_active = listener->implicit_tls;
 	settings->tls = smtp_tls_context_ref(tls);

@@ -19,6 +19,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "libsmtp/net/tls_certificate.h"
+
 struct smtp_tls_context {
 	atomic_uint refs;
 	SSL_CTX *ssl;
@@ -533,6 +535,38 @@ void smtp_tls_describe(const struct smtp_tls_stream *stream, char out[SMTP_TLS_D
 {
 	(void)snprintf(out, SMTP_TLS_DESCRIPTION_MAX, "%s %s", SSL_get_version(stream->ssl),
 		       SSL_get_cipher_name(stream->ssl));
+}
+
+/* Only TLS 1.3 gives an exporter that is safe without further conditions (RFC 9266, 4.2). */
+static size_t export_key(const struct smtp_tls_stream *stream, uint8_t out[32])
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+
+	if (SSL_version(stream->ssl) < TLS1_3_VERSION ||
+	    SSL_export_keying_material(stream->ssl, out, 32, label, sizeof label - 1, NULL, 0, 1) != 1)
+		return 0;
+	return 32;
+}
+
+void smtp_tls_channel(const struct smtp_tls_stream *stream, struct smtp_tls_channel_store *store,
+		      struct smtp_tls_channel *out)
+{
+	bool server = SSL_is_server(stream->ssl);
+	X509 *peer = SSL_get0_peer_certificate(stream->ssl);
+	X509 *servers = server ? SSL_get_certificate(stream->ssl) : peer;
+
+	*out = (struct smtp_tls_channel){ .size = sizeof *out };
+	out->exporter = (struct smtp_span){ store->exporter, export_key(stream, store->exporter) };
+	if (servers)
+		out->server_end_point = (struct smtp_span){
+			store->end_point, smtp_tls_certificate_hash(servers, store->end_point)
+		};
+	if (server && peer && stream->context->verify &&
+	    SSL_get_verify_result(stream->ssl) == X509_V_OK) {
+		smtp_tls_certificate_identity(peer, store->identity, sizeof store->identity);
+		out->client_identity = store->identity;
+	}
+	ERR_clear_error();
 }
 
 const char *smtp_tls_problem(const struct smtp_tls_stream *stream)

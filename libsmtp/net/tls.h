@@ -6,11 +6,12 @@
 #define SMTP_NET_TLS_H
 
 #include <smtp/base.h>
+#include <smtp/sasl.h>
 
 /** Certificate and key, or trust. Immutable and counted: shared by threads, each stream holds one. */
 struct smtp_tls_context;
 
-enum { SMTP_TLS_PROBLEM_MAX = 256, SMTP_TLS_DESCRIPTION_MAX = 80 };
+enum { SMTP_TLS_PROBLEM_MAX = 256, SMTP_TLS_DESCRIPTION_MAX = 80, SMTP_TLS_IDENTITY_MAX = 256 };
 
 /** Server end from PEM files. `passphrase` may be NULL. `problem` receives one line on failure, such as
  *  "key.pem: does not match cert.pem". SMTP_EACCESS, SMTP_ETLS, SMTP_EINVAL, SMTP_ENOMEM. */
@@ -47,6 +48,15 @@ void smtp_tls_shutdown(struct smtp_tls_stream *);
 bool smtp_tls_has_pending(const struct smtp_tls_stream *);
 /** "TLSv1.3 TLS_AES_256_GCM_SHA384" into a buffer of SMTP_TLS_DESCRIPTION_MAX. */
 void smtp_tls_describe(const struct smtp_tls_stream *, char out[SMTP_TLS_DESCRIPTION_MAX]);
+/** What SASL can bind to and whom the client's verified certificate names (SMTP_TLS_IDENTITY_MAX; server
+ *  end). Spans point into `store`; what is not there is empty. After the handshake. */
+struct smtp_tls_channel_store {
+	uint8_t exporter[32];
+	uint8_t end_point[64];
+	char identity[SMTP_TLS_IDENTITY_MAX];
+};
+void smtp_tls_channel(const struct smtp_tls_stream *, struct smtp_tls_channel_store *store,
+		      struct smtp_tls_channel *out);
 /** Why the last call failed, one line; with the reason of a refused certificate. */
 const char *smtp_tls_problem(const struct smtp_tls_stream *);
 

@@ -24,8 +24,8 @@ struct smtp_client_options {
 	size_t size;
 	const char *helo_name;    /* NULL: the machine's name, or its address as a literal */
 	const char *user;         /* NULL: that of the URL, if any */
-	const char *password;     /* needed with a user */
-	unsigned mechanism;       /* enum smtp_mechanism; 0: the best */
+	const char *password;     /* a user needs this or a token */
+	unsigned mechanism;       /* enum smtp_mechanism; 0: the best (see client_session.h) */
 	bool insecure;            /* take any certificate */
 	bool auth_without_tls;
 	const char *ca_file;      /* NULL: the system's */
@@ -33,6 +33,7 @@ struct smtp_client_options {
 	uint32_t timeout_ms;         /* for the whole of each call below; 0: none but those of the steps */
 	void (*trace)(bool from_server, struct smtp_span line, void *user); /* secrets are masked */
 	void *trace_user;
+	const char *token;        /* an OAuth 2.0 access token, for OAUTHBEARER and XOAUTH2 */
 };
 
 #define SMTP_CLIENT_OPTIONS_INIT                                                                   \

@@ -116,7 +116,7 @@ struct smtp_server_session_options {
 	const struct smtp_crypto *crypto; /* must outlive the session; NULL: no SCRAM, no CRAM-MD5 */
 	/* A user without keys is shown a salt made of this key and the name, so that he can't be told from
 	 * others. Secret, random, the same for all sessions and better for all restarts. All zero: random,
-	 * for the session alone (for the listener with smtp_server). */
+	 * for the session alone (with smtp_server: for the server). */
 	uint8_t scram_fake_key[32];
 	uint32_t scram_iterations; /* what such a user is shown: as your other users have. 0: 100,000 */
 	/* Borrowed. No keyword may be one of the library's or of another one: SMTP_EINVAL. At most 8. */
