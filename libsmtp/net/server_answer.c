@@ -11,6 +11,7 @@ enum {
 	ANSWER_TEXT_MAX = 65536,
 	ANSWER_BRIEF_MAX = 128, /* what is left of a text when there is no memory for it */
 	FIRST_CHUNK = 64,       /* slots; each further chunk has twice as many */
+	RESULT_TEXT_MAX = 400,  /* of the reply for one recipient, as the session keeps it */
 	ANSWERED = 1            /* bit of `state` */
 };
 
@@ -28,6 +29,8 @@ struct server_slot {
 	bool drops;   /* nor a verdict: the connection ends */
 	struct smtp_reply reply;
 	uint8_t *text;
+	struct smtp_reply *each; /* of single recipients, their texts behind them; NULL: none */
+	size_t each_count;
 	uint8_t brief[ANSWER_BRIEF_MAX];
 };
 
@@ -58,6 +61,8 @@ static void give_back(struct server_slot *slot)
 {
 	free(slot->text);
 	slot->text = NULL;
+	free(slot->each);
+	slot->each = NULL;
 	slot->conn = NULL;
 	slot->next_free = slot->loop->free_slots;
 	slot->loop->free_slots = slot;
@@ -135,6 +140,8 @@ static void on_answer(struct smtp_loop_call *call)
 		slot->conn = NULL;
 		if (slot->drops)
 			server_conn_drop(c);
+		else if (slot->each)
+			server_conn_answer_each(c, slot->question, slot->each, slot->each_count);
 		else
 			server_conn_answer(c, slot->question, slot->accepts ? NULL : &slot->reply);
 	}
@@ -186,25 +193,41 @@ static bool is_verdict(const struct smtp_reply *reply)
 	return reply->text.n <= ANSWER_TEXT_MAX && (class == 2 || class == 4 || class == 5);
 }
 
-static int answer(struct smtp_ticket ticket, const struct smtp_reply *reply, bool drops)
+/* *out is the ticket's slot, and the caller's to fill and to post; NULL: nobody waits any more. */
+static int claim(struct smtp_ticket ticket, struct server_slot **out)
 {
 	uint64_t open = ticket.serial * 2;
 	struct server_slot *slot;
 
-	if (!ticket.server || ticket.loop >= ticket.server->loop_count ||
-	    (reply && !is_verdict(reply)))
+	*out = NULL;
+	if (!ticket.server || ticket.loop >= ticket.server->loop_count)
 		return SMTP_EINVAL;
 	if (ticket.serial == 0)
 		return SMTP_ENOMEM;
 	slot = slot_of(ticket);
 	if (!slot)
 		return SMTP_EINVAL;
-	if (!atomic_compare_exchange_strong(&slot->state, &open, open | ANSWERED))
-		return 0;
-	fill(slot, reply);
-	slot->drops = drops;
+	if (atomic_compare_exchange_strong(&slot->state, &open, open | ANSWERED))
+		*out = slot;
+	return 0;
+}
+
+static void post(struct server_slot *slot)
+{
 	slot->call.fn = on_answer;
 	smtp_loop_post(slot->loop->loop, &slot->call);
+}
+
+static int answer(struct smtp_ticket ticket, const struct smtp_reply *reply, bool drops)
+{
+	struct server_slot *slot;
+	int err = reply && !is_verdict(reply) ? SMTP_EINVAL : claim(ticket, &slot);
+
+	if (err || !slot)
+		return err;
+	fill(slot, reply);
+	slot->drops = drops;
+	post(slot);
 	return 0;
 }
 
@@ -216,4 +239,68 @@ int smtp_server_answer(struct smtp_ticket ticket, const struct smtp_reply *reply
 int smtp_server_drop(struct smtp_ticket ticket)
 {
 	return answer(ticket, NULL, true);
+}
+
+/* --- one answer for each recipient -------------------------------------------------------------- */
+
+static size_t brief_length(const struct smtp_reply *reply)
+{
+	return reply->text.n < RESULT_TEXT_MAX ? reply->text.n : RESULT_TEXT_MAX;
+}
+
+/* In one block, the texts behind the array. */
+static struct smtp_reply *copy_each(const struct smtp_reply *replies, size_t count)
+{
+	size_t room = (count ? count : 1) * sizeof *replies;
+	struct smtp_reply *each;
+	uint8_t *text;
+
+	for (size_t i = 0; i < count; i++)
+		room += brief_length(&replies[i]);
+	each = malloc(room);
+	if (!each)
+		return NULL;
+	text = (uint8_t *)(each + count);
+	for (size_t i = 0; i < count; i++) {
+		size_t n = brief_length(&replies[i]);
+
+		each[i] = replies[i];
+		each[i].text = (struct smtp_span){ text, n };
+		if (n > 0)
+			memcpy(text, replies[i].text.p, n);
+		text += n;
+	}
+	return each;
+}
+
+static bool are_results(const struct smtp_reply *replies, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (replies[i].code != 0 && (!is_verdict(&replies[i]) || replies[i].code == 421))
+			return false;
+	return true;
+}
+
+int smtp_server_answer_recipients(struct smtp_ticket ticket, const struct smtp_reply *replies,
+				  size_t count)
+{
+	struct server_slot *slot;
+	struct smtp_reply *each;
+	int err;
+
+	if (count > SMTP_ANSWER_RECIPIENTS_MAX || !are_results(replies, count))
+		return SMTP_EINVAL;
+	each = copy_each(replies, count);
+	if (!each)
+		return SMTP_ENOMEM;
+	err = claim(ticket, &slot);
+	if (err || !slot) {
+		free(each);
+		return err;
+	}
+	slot->drops = false;
+	slot->each = each;
+	slot->each_count = count;
+	post(slot);
+	return 0;
 }

@@ -426,6 +426,25 @@ void server_conn_answer(struct server_conn *c, uint64_t question, const struct s
 	go_on(c);
 }
 
+/* A message that some recipients have may be refused when memory is short: then they get it twice, which
+ * is better than to say of the others that they have it. */
+void server_conn_answer_each(struct server_conn *c, uint64_t question, const struct smtp_reply *each,
+			     size_t count)
+{
+	struct smtp_reply trouble = smtp_reply_of(451, "4.3.0", "out of memory, try again later");
+	struct smtp_server_session *s = c->session;
+	int err = 0;
+
+	if (c->state != CONN_SESSION || smtp_server_session_question(s) != question)
+		return;
+	if (count > smtp_server_session_recipient_count(s))
+		count = smtp_server_session_recipient_count(s);
+	for (size_t i = 0; !err && i < count; i++)
+		if (each[i].code != 0)
+			err = smtp_server_session_recipient_reply(s, i, &each[i]);
+	server_conn_answer(c, question, err == SMTP_ENOMEM ? &trouble : NULL);
+}
+
 bool server_conn_keeps(struct server_conn *c, struct smtp_loop_call *call)
 {
 	if (!c->working)

@@ -144,6 +144,9 @@ int server_fail(struct smtp_server *, int error, const char *where, const char *
 void server_conn_accepted(void *user, int fd, const struct smtp_socket_address *peer);
 /** Gives the verdict a session waits for, if it is still this one, and goes on with it. */
 void server_conn_answer(struct server_conn *, uint64_t question, const struct smtp_reply *reply);
+/** An acceptance, with what is said of single recipients (code 0: the usual). */
+void server_conn_answer_each(struct server_conn *, uint64_t question, const struct smtp_reply *each,
+			     size_t count);
 /** Ends the connection; nothing more is sent. */
 void server_conn_drop(struct server_conn *);
 /** True: a worker has the session; the call is posted again when it is done. */

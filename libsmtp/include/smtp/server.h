@@ -152,6 +152,14 @@ SMTP_API struct smtp_ticket smtp_server_ticket(struct smtp_server_session *);
  *  returned when nobody waits for it any more: it was answered, took longer than `verdict_timeout_ms`,
  *  or the session is gone. SMTP_EINVAL for another code; SMTP_ENOMEM if there was none for the ticket. */
 SMTP_API int smtp_server_answer(struct smtp_ticket ticket, const struct smtp_reply *reply);
+enum { SMTP_ANSWER_RECIPIENTS_MAX = 100000 };
+
+/** For the `end` phase of LMTP: accepts the message, replies[i] being what is said of the i-th recipient
+ *  that was accepted, as smtp_server_session_recipient_reply() takes it; code 0, and no entry: the usual
+ *  reply. In another phase or with SMTP it only accepts. From any thread; copied. SMTP_EINVAL for another
+ *  code, SMTP_ENOMEM: nothing was answered; else as smtp_server_answer(). */
+SMTP_API int smtp_server_answer_recipients(struct smtp_ticket ticket, const struct smtp_reply *replies,
+					   size_t count);
 /** Instead of an answer: the connection is closed at once, nothing more is sent, not even replies that
  *  wait; `disconnect` is told SMTP_DISCONNECT_REFUSED. Errors as of answer(). */
 SMTP_API int smtp_server_drop(struct smtp_ticket ticket);
