@@ -570,7 +570,7 @@ int relay_session_open(struct next_hop *next_hop)
 	next_hop->opening++;
 	relay->session_count++;
 	err = smtp_timer_new(&session->idle_timer, relay->queue->loop, on_idle_timer, session);
-	if (err == next_hop->route.is_mx && next_hop->route.url.host[0] != '[')
+	if (err == 0 && next_hop->route.is_mx && next_hop->route.url.host[0] != '[')
 		err = smtp_resolver_mx(relay->resolver, next_hop->route.url.host, on_mx, session,
 				       &session->query);
 	else if (err == 0)
