@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* A server that takes any mail on 127.0.0.1:2525 and prints it. */
+/* A server that takes any mail on 127.0.0.1:2525, or another address, and prints it. */
 #include <smtp/smtp.h>
 #include <stdio.h>
 
@@ -23,7 +23,7 @@ static enum smtp_verdict on_content(struct smtp_server_session *session, struct 
 	return SMTP_ACCEPT;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct smtp_server_session_handler handler = {
 		.size = sizeof handler, .rcpt = on_rcpt, .content = on_content
@@ -32,7 +32,7 @@ int main(void)
 	struct smtp_server *server = NULL;
 	int err = smtp_server_new(&server, NULL);
 
-	listener.address = "127.0.0.1:2525";
+	listener.address = argc > 1 ? argv[1] : "127.0.0.1:2525";
 	listener.session.hostname = "localhost";
 	listener.handler = &handler;
 	if (!err)

@@ -47,7 +47,7 @@ LAYERS = (
     ("smtpctl/", ("libsmtp/", "storage/", "dkim/", "config/", "cli/", "smtpctl/", "smtpd/"),
      None, False),
     ("smtpc/", ("libsmtp/", "cli/", "smtpc/"), None, False),
-    ("examples/", (), None, False),
+    ("examples/", ("common.h",), None, False),
 )
 
 # Types and headers of other libraries, and the only places that may name them.
