@@ -223,7 +223,7 @@ static int check_next_hop(const char *text, char problem[SETTING_PROBLEM_MAX])
 			       text, why);
 		return SMTP_EINVAL;
 	}
-	if (url.scheme == SMTP_URL_LMTP_UNIX)
+	if (url.scheme == SMTP_URL_LMTP_UNIX || url.scheme == SMTP_URL_LMTP)
 		return wrong(problem, text, "mx, or an mx, smtp, smtps or smtp+starttls URL");
 	return 0;
 }

@@ -18,6 +18,8 @@ static const char *prefix_of(enum smtp_url_scheme scheme)
 		return "smtp+starttls://";
 	case SMTP_URL_LMTP_UNIX:
 		return "lmtp+unix://";
+	case SMTP_URL_LMTP:
+		return "lmtp://";
 	case SMTP_URL_MX:
 		return "mx://";
 	}

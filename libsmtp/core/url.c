@@ -18,6 +18,7 @@ static const struct scheme {
 	{ "smtp://", SMTP_URL_SMTP, 25, true },
 	{ "smtps://", SMTP_URL_SMTPS, 465, true },
 	{ "smtp+starttls://", SMTP_URL_SMTP_STARTTLS, 587, true },
+	{ "lmtp://", SMTP_URL_LMTP, 24, true },
 	{ "lmtp+unix:", SMTP_URL_LMTP_UNIX, 0, false },
 	{ "mx://", SMTP_URL_MX, 0, true },
 };
@@ -201,7 +202,7 @@ int smtp_url_parse(struct smtp_url *out, struct smtp_span text, const char **pro
 	scheme = read_scheme(&rd);
 	if (!scheme) {
 		*problem = "the URL must begin with smtp://, smtps://, smtp+starttls://, "
-			   "lmtp+unix:/ or mx://";
+			   "lmtp://, lmtp+unix:/ or mx://";
 		return SMTP_ENOTSUP;
 	}
 	url.scheme = scheme->scheme;

@@ -90,7 +90,7 @@ void smtp_client_own_name(const struct smtp_socket_address *peer, char out[SMTP_
 	if (own_host_name(out))
 		return;
 	(void)snprintf(out, SMTP_DOMAIN_MAX + 1, "[127.0.0.1]");
-	if (!own_address(peer, &own))
+	if (!peer || !own_address(peer, &own))
 		return;
 	if (own.u.any.sa_family == AF_INET6 &&
 	    inet_ntop(AF_INET6, &own.u.in6.sin6_addr, text, sizeof text))

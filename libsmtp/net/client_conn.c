@@ -1,153 +1,27 @@
 /* SPDX-License-Identifier: ISC */
-/* Drives a client session over sockets: one address after the other until one greets well, TLS, octets
- * both ways, deadlines. What the session says is in the core, the socket itself in conn.c, attempts at
- * other hosts and retries are the caller's.
+/* client_conn.c - the life of a connection that drives a client session: options, begin, end, questions.
+ * What happens on it is in client_attempt.c.
  */
-#include "libsmtp/net/client_conn.h"
-#include "libsmtp/core/span.h"
-#include "libsmtp/net/client_failure.h"
+#include "libsmtp/net/client_conn_private.h"
 #include "libsmtp/net/client_login.h"
-#include "libsmtp/net/conn.h"
+#include "libsmtp/net/idn.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
 	ADDRESSES_MAX = 64,
 	CONNECT_TIMEOUT_MS = 30000,
-	HANDSHAKE_TIMEOUT_MS = 30000,
-	LAST_WORDS_MS = 2000,  /* after a failed write: what the server may still have to say */
-	WRITES_IN_A_ROW = 16   /* then others on the loop have their turn */
+	HANDSHAKE_TIMEOUT_MS = 30000
 };
 
-enum phase { PHASE_BEGIN, PHASE_CONNECT, PHASE_TLS, PHASE_TALK, PHASE_OVER };
-
-struct smtp_client_conn {
-	struct smtp_loop *loop;
-	struct smtp_socket_address *addresses;
-	size_t address_count;
-	size_t next; /* address to be tried */
-	struct smtp_tls_context *tls;
-	struct smtp_client_session_options options; /* its strings are ours */
-	char *tls_name;
-	uint32_t connect_timeout_ms;
-	uint32_t handshake_timeout_ms;
-	const struct smtp_client_session_handler *handler;
-	void *user;
-
-	/* The attempt at hand. */
-	enum phase phase;
-	struct smtp_timer *timer;
-	int fd; /* while connecting; -1: none, or the conn's */
-	struct smtp_io *io;
-	struct smtp_conn *conn;
-	struct smtp_client_session *session;
-	int write_error; /* no more is written */
-	bool goes_on;    /* there is more to write when others have had their turn */
-	uint64_t last_words_ms; /* until when it is read, then */
-	struct smtp_client_failure ended;
-
-	struct smtp_client_failure first_transient; /* of an earlier address */
-	char peer[SMTP_SOCKET_ADDRESS_TEXT_MAX];
-	char tls_description[SMTP_TLS_DESCRIPTION_MAX];
-	char problem[SMTP_CLIENT_PROBLEM_MAX]; /* of the attempt at hand */
-	unsigned depth; /* of entries from the loop: handlers run inside them */
-	bool free_asked;
-};
-
-/* --- session events -------------------------------------------------------------------------- */
-
-static void on_ready(struct smtp_client_session *s, void *user)
-{
-	struct smtp_client_conn *c = user;
-
-	if (!c->free_asked && c->handler->ready)
-		c->handler->ready(s, c->user);
-}
-
-static void on_reply(struct smtp_client_session *s, enum smtp_client_step step, size_t index,
-		     const struct smtp_reply *reply, void *user)
-{
-	struct smtp_client_conn *c = user;
-
-	if (!c->free_asked && c->handler->reply)
-		c->handler->reply(s, step, index, reply, c->user);
-}
-
-static void on_transaction_done(struct smtp_client_session *s, enum smtp_client_step step,
-				const struct smtp_reply *final, void *user)
-{
-	struct smtp_client_conn *c = user;
-
-	if (!c->free_asked && c->handler->transaction_done)
-		c->handler->transaction_done(s, step, final, c->user);
-}
-
-/* Told when the session has returned: then it may be freed, and the next address tried. */
-static void on_failed(struct smtp_client_session *s, int error, enum smtp_client_step step,
-		      const struct smtp_reply *reply, void *user)
-{
-	struct smtp_client_conn *c = user;
-
-	(void)s;
-	if (c->phase == PHASE_CONNECT)
-		step = SMTP_STEP_CONNECT;
-	smtp_client_failure_set(&c->ended, error, step, reply);
-}
-
-static void on_finished(struct smtp_client_session *s, void *user)
-{
-	struct smtp_client_conn *c = user;
-
-	if (!c->free_asked && c->handler->finished)
-		c->handler->finished(s, c->user);
-}
-
-static void on_trace(struct smtp_client_session *s, bool from_server, struct smtp_span line,
-		     void *user)
-{
-	struct smtp_client_conn *c = user;
-
-	if (!c->free_asked && c->handler->trace)
-		c->handler->trace(s, from_server, line, c->user);
-}
-
-static const struct smtp_client_session_handler session_events = {
-	.size = sizeof session_events,
-	.ready = on_ready,
-	.reply = on_reply,
-	.transaction_done = on_transaction_done,
-	.failed = on_failed,
-	.finished = on_finished,
-	.trace = on_trace,
-};
-
-/* --- one attempt ----------------------------------------------------------------------------- */
-
-static void attempt_release(struct smtp_client_conn *c)
-{
-	smtp_io_free(c->io);
-	c->io = NULL;
-	if (c->fd >= 0)
-		(void)close(c->fd); /* nothing was written */
-	c->fd = -1;
-	smtp_conn_free(c->conn);
-	c->conn = NULL;
-	smtp_client_session_free(c->session);
-	c->session = NULL;
-	c->write_error = 0;
-	c->goes_on = false;
-	smtp_timer_set(c->timer, UINT64_MAX);
-}
-
-static void destroy(struct smtp_client_conn *c)
+void smtp_client_conn_destroy(struct smtp_client_conn *c)
 {
 	if (c->timer)
-		attempt_release(c);
+		smtp_client_attempt_release(c);
+	if (c->given_fd >= 0)
+		(void)close(c->given_fd);
 	smtp_timer_free(c->timer);
 	smtp_client_failure_release(&c->ended);
 	smtp_client_failure_release(&c->first_transient);
@@ -158,326 +32,6 @@ static void destroy(struct smtp_client_conn *c)
 	free(c->addresses);
 	free(c);
 }
-
-/* The driver's part failed: the session is told, and so it ends. */
-static void fail(struct smtp_client_conn *c, int error, const char *problem)
-{
-	(void)snprintf(c->problem, sizeof c->problem, "%s", problem);
-	smtp_client_session_fail(c->session, error);
-}
-
-static uint64_t in_ms(const struct smtp_client_conn *c, uint32_t ms)
-{
-	return smtp_loop_now_ms(c->loop) + ms;
-}
-
-static void start_tls(struct smtp_client_conn *c)
-{
-	int err = c->tls ? smtp_conn_start_tls(c->conn, c->tls, false, c->tls_name) : SMTP_ENOTSUP;
-
-	c->phase = PHASE_TLS;
-	smtp_timer_set(c->timer, in_ms(c, c->handshake_timeout_ms));
-	if (err)
-		fail(c, err == SMTP_EPROTO ? err : SMTP_ETLS, err == SMTP_EPROTO ?
-		     "octets in clear behind the start of TLS" : smtp_error_str(err));
-}
-
-/* Writes until the socket is full or nothing is left. */
-static void write_out(struct smtp_client_conn *c)
-{
-	c->goes_on = false;
-	for (int i = 0; i < WRITES_IN_A_ROW; i++) {
-		uint64_t now = smtp_loop_now_ms(c->loop);
-		struct smtp_span span;
-		size_t n = 0;
-
-		if (!(smtp_client_session_wants(c->session) & SMTP_WANTS_WRITE))
-			return;
-		span = smtp_client_session_output(c->session, now);
-		if (span.n == 0)
-			return;
-		c->write_error = smtp_conn_write(c->conn, span.p, span.n, &n);
-		smtp_client_session_sent(c->session, n, now);
-		if (c->write_error)
-			c->last_words_ms = now + LAST_WORDS_MS;
-		if (c->write_error || n < span.n)
-			return;
-	}
-	c->goes_on = true;
-}
-
-static void arm_timer(struct smtp_client_conn *c)
-{
-	uint64_t at = smtp_client_session_deadline(c->session);
-
-	if (c->write_error && c->last_words_ms < at)
-		at = c->last_words_ms;
-	if (c->goes_on)
-		at = smtp_loop_now_ms(c->loop);
-	smtp_timer_set(c->timer, at);
-}
-
-/* Whatever the session wants now. */
-static void attend(struct smtp_client_conn *c)
-{
-	if (c->phase != PHASE_TALK)
-		return;
-	if (!c->write_error)
-		write_out(c);
-	if (smtp_client_session_wants(c->session) & SMTP_WANTS_TLS)
-		start_tls(c);
-	else if (c->phase == PHASE_TALK)
-		arm_timer(c);
-}
-
-/* --- entries and leaving --------------------------------------------------------------------- */
-
-static void try_address(struct smtp_client_conn *c);
-
-static void enter(struct smtp_client_conn *c)
-{
-	c->depth++;
-}
-
-static void describe(struct smtp_client_conn *c)
-{
-	smtp_client_failure_describe(&c->ended, c->peer, c->problem);
-	memcpy(c->problem, c->ended.problem, sizeof c->problem);
-}
-
-/* The first one that is not permanent is what counts of earlier addresses: the host refuses for good
- * only when every address says so. */
-static void next_address(struct smtp_client_conn *c)
-{
-	describe(c);
-	if (!smtp_client_failure_is_permanent(&c->ended) && !c->first_transient.known) {
-		c->first_transient = c->ended;
-		c->ended = (struct smtp_client_failure){ .known = false };
-	}
-	smtp_client_failure_release(&c->ended);
-	attempt_release(c);
-	try_address(c);
-}
-
-static void report_failure(struct smtp_client_conn *c)
-{
-	struct smtp_client_failure *f = &c->ended;
-
-	describe(c);
-	c->phase = PHASE_OVER;
-	smtp_timer_set(c->timer, UINT64_MAX);
-	if (smtp_client_failure_is_of_address(f) && smtp_client_failure_is_permanent(f) &&
-	    c->first_transient.known) {
-		f = &c->first_transient;
-		memcpy(c->problem, f->problem, sizeof c->problem);
-		memcpy(c->peer, f->peer, sizeof c->peer);
-	}
-	if (!c->free_asked && c->handler->failed)
-		c->handler->failed(c->session, f->error, f->step,
-				   f->has_reply ? &f->reply : NULL, c->user);
-}
-
-/* Returns true when the conn is gone. Every entry from the loop or the caller ends here, where the
- * session is not on the stack any more. */
-static bool leave(struct smtp_client_conn *c)
-{
-	if (c->depth > 1) {
-		c->depth--;
-		return false;
-	}
-	while (!c->free_asked && c->phase != PHASE_OVER) {
-		attend(c); /* a failed session may have a QUIT to say */
-		if (!c->ended.known)
-			break;
-		if (smtp_client_failure_is_of_address(&c->ended) && c->next < c->address_count)
-			next_address(c);
-		else
-			report_failure(c);
-	}
-	c->depth--;
-	if (!c->free_asked)
-		return false;
-	destroy(c);
-	return true;
-}
-
-/* --- socket events --------------------------------------------------------------------------- */
-
-static size_t on_received(void *user, const uint8_t *octets, size_t n)
-{
-	struct smtp_client_conn *c = user;
-	size_t taken = 0;
-
-	enter(c);
-	/* What is an error here was told by `failed`; all is taken in any case. */
-	if (smtp_client_session_feed(c->session, octets, n, smtp_loop_now_ms(c->loop), &taken) != 0)
-		taken = n;
-	(void)leave(c);
-	return taken;
-}
-
-static void on_drained(void *user)
-{
-	struct smtp_client_conn *c = user;
-
-	enter(c);
-	(void)leave(c);
-}
-
-static void begin_talk(struct smtp_client_conn *c)
-{
-	c->phase = PHASE_TALK;
-	smtp_client_session_start(c->session, smtp_loop_now_ms(c->loop));
-}
-
-static void on_tls_started(void *user, const char *description)
-{
-	struct smtp_client_conn *c = user;
-	bool implicit = c->options.tls == SMTP_CLIENT_TLS_IMPLICIT;
-	int err;
-
-	enter(c);
-	(void)snprintf(c->tls_description, sizeof c->tls_description, "%s", description);
-	err = smtp_client_login_tls_started(c->session, c->conn, description,
-					    smtp_loop_now_ms(c->loop));
-	if (err)
-		fail(c, err, smtp_error_str(err));
-	else if (implicit)
-		begin_talk(c);
-	c->phase = PHASE_TALK;
-	(void)leave(c);
-}
-
-static void on_peer_closed(void *user)
-{
-	struct smtp_client_conn *c = user;
-
-	enter(c);
-	if (c->phase == PHASE_TLS)
-		fail(c, SMTP_ETLS, "the connection was closed in the TLS handshake");
-	else
-		smtp_client_session_peer_closed(c->session);
-	(void)leave(c);
-}
-
-static void on_conn_failed(void *user, int error, const char *problem)
-{
-	struct smtp_client_conn *c = user;
-
-	enter(c);
-	fail(c, error, problem);
-	(void)leave(c);
-}
-
-static const struct smtp_conn_events conn_events = {
-	.received = on_received,
-	.drained = on_drained,
-	.tls_started = on_tls_started,
-	.peer_closed = on_peer_closed,
-	.failed = on_conn_failed,
-};
-
-/* --- connecting ------------------------------------------------------------------------------ */
-
-static void connect_failed(struct smtp_client_conn *c, int number)
-{
-	char text[SMTP_SOCKET_PROBLEM_MAX];
-
-	smtp_socket_problem(number, text);
-	fail(c, number == ETIMEDOUT ? SMTP_ETIMEDOUT : SMTP_ECONNECT, text);
-}
-
-static void connected(struct smtp_client_conn *c)
-{
-	int err;
-
-	smtp_io_free(c->io);
-	c->io = NULL;
-	err = smtp_conn_new(&c->conn, c->loop, c->fd, &conn_events, c);
-	if (err) {
-		fail(c, err, smtp_error_str(err));
-		return;
-	}
-	c->fd = -1;
-	if (c->options.tls == SMTP_CLIENT_TLS_IMPLICIT)
-		start_tls(c);
-	else
-		begin_talk(c);
-}
-
-static void on_writable(void *user, unsigned events)
-{
-	struct smtp_client_conn *c = user;
-	int number = 0;
-	socklen_t n = sizeof number;
-
-	(void)events;
-	enter(c);
-	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &number, &n) != 0)
-		number = errno;
-	if (number != 0)
-		connect_failed(c, number);
-	else
-		connected(c);
-	(void)leave(c);
-}
-
-static void try_address(struct smtp_client_conn *c)
-{
-	const struct smtp_socket_address *a = &c->addresses[c->next++];
-	int err, number;
-
-	c->phase = PHASE_CONNECT;
-	c->problem[0] = c->tls_description[0] = '\0';
-	smtp_socket_address_format(a, c->peer);
-	err = smtp_client_session_new(&c->session, &c->options, &session_events, c);
-	if (err) {
-		smtp_client_failure_set(&c->ended, err, SMTP_STEP_CONNECT, NULL);
-		c->next = c->address_count;
-		return;
-	}
-	number = smtp_socket_connect(a, &c->fd);
-	if (number != 0) {
-		connect_failed(c, number);
-		return;
-	}
-	smtp_timer_set(c->timer, in_ms(c, c->connect_timeout_ms));
-	err = smtp_io_new(&c->io, c->loop, c->fd, on_writable, c);
-	if (!err)
-		err = smtp_io_watch(c->io, SMTP_IO_WRITE);
-	if (err)
-		fail(c, err, smtp_error_str(err));
-}
-
-static void on_timer(void *user)
-{
-	struct smtp_client_conn *c = user;
-	uint64_t now = smtp_loop_now_ms(c->loop);
-
-	enter(c);
-	switch (c->phase) {
-	case PHASE_BEGIN:
-		try_address(c);
-		break;
-	case PHASE_CONNECT:
-		fail(c, SMTP_ETIMEDOUT, "connection timed out");
-		break;
-	case PHASE_TLS:
-		fail(c, SMTP_ETLS, "the TLS handshake timed out");
-		break;
-	case PHASE_TALK:
-		if (c->write_error)
-			smtp_client_session_fail(c->session, c->write_error);
-		else
-			smtp_client_session_tick(c->session, now);
-		break;
-	case PHASE_OVER:
-		break;
-	}
-	(void)leave(c);
-}
-
-/* --- what others call ------------------------------------------------------------------------ */
 
 static bool copy_text(const char **out, const char *text)
 {
@@ -495,11 +49,14 @@ static int copy_options(struct smtp_client_conn *c, const struct smtp_client_con
 	good = smtp_client_login_copy(&c->options, &o->session) == 0 && good;
 	good = copy_text(&tls_name, o->tls_name) && good;
 	c->tls_name = (char *)(uintptr_t)tls_name;
-	c->addresses = reallocarray(NULL, o->address_count, sizeof *c->addresses);
+	c->addresses = calloc(o->address_count + 1, sizeof *c->addresses);
 	if (!good || !c->addresses)
 		return SMTP_ENOMEM;
-	memcpy(c->addresses, o->addresses, o->address_count * sizeof *c->addresses);
+	if (o->address_count > 0)
+		memcpy(c->addresses, o->addresses, o->address_count * sizeof *c->addresses);
 	c->address_count = o->address_count;
+	if (!c->options.domain_to_ascii)
+		c->options.domain_to_ascii = smtp_idn_to_ascii;
 	if (o->tls)
 		c->tls = smtp_tls_context_ref(o->tls);
 	else if (c->options.tls == SMTP_CLIENT_TLS_OPPORTUNISTIC)
@@ -516,13 +73,13 @@ static int check_options(const struct smtp_client_conn_options *o)
 	struct smtp_client_session *trial = NULL;
 	int err;
 
-	if (o->address_count == 0 || o->address_count > ADDRESSES_MAX ||
+	if (o->address_count > ADDRESSES_MAX || (o->address_count == 0) != o->has_fd ||
 	    o->session.size != sizeof o->session)
 		return SMTP_EINVAL;
 	if (!o->tls && (o->session.tls == SMTP_CLIENT_TLS_IMPLICIT ||
 			o->session.tls == SMTP_CLIENT_TLS_REQUIRED))
 		return SMTP_EINVAL;
-	err = smtp_client_session_new(&trial, &o->session, &session_events, NULL);
+	err = smtp_client_session_new(&trial, &o->session, &smtp_client_attempt_events, NULL);
 	smtp_client_session_free(trial);
 	return err;
 }
@@ -534,20 +91,22 @@ int smtp_client_conn_new(struct smtp_client_conn **out, struct smtp_loop *loop,
 	struct smtp_client_conn *c;
 	int err = check_options(o);
 
-	if (err)
-		return err;
-	c = calloc(1, sizeof *c);
-	if (!c)
-		return SMTP_ENOMEM;
+	c = err ? NULL : calloc(1, sizeof *c);
+	if (!c) {
+		if (o->has_fd)
+			(void)close(o->fd);
+		return err ? err : SMTP_ENOMEM;
+	}
+	c->given_fd = o->has_fd ? o->fd : -1;
 	c->loop = loop;
 	c->handler = handler;
 	c->user = user;
 	c->fd = -1;
 	err = copy_options(c, o);
 	if (!err)
-		err = smtp_timer_new(&c->timer, loop, on_timer, c);
+		err = smtp_timer_new(&c->timer, loop, smtp_client_attempt_timer, c);
 	if (err) {
-		destroy(c);
+		smtp_client_conn_destroy(c);
 		return err;
 	}
 	smtp_timer_set(c->timer, smtp_loop_now_ms(loop));
@@ -561,7 +120,7 @@ void smtp_client_conn_free(struct smtp_client_conn *c)
 		return;
 	c->free_asked = true;
 	if (c->depth == 0)
-		destroy(c);
+		smtp_client_conn_destroy(c);
 }
 
 struct smtp_client_session *smtp_client_conn_session(struct smtp_client_conn *c)
@@ -571,8 +130,7 @@ struct smtp_client_session *smtp_client_conn_session(struct smtp_client_conn *c)
 
 void smtp_client_conn_push(struct smtp_client_conn *c)
 {
-	enter(c);
-	(void)leave(c);
+	smtp_client_attempt_push(c);
 }
 
 const char *smtp_client_conn_peer(const struct smtp_client_conn *c)

@@ -15,8 +15,10 @@ struct smtp_client_conn;
 struct smtp_client_conn_options {
 	const struct smtp_socket_address *addresses; /* copied; tried in this order */
 	size_t address_count;
+	bool has_fd; /* no address, but this connected socket: taken over, also when new() fails */
+	int fd;
 	struct smtp_tls_context *tls; /* NULL: no TLS possible; a reference is taken */
-	const char *tls_name;         /* for SNI and the check; copied */
+	const char *tls_name;         /* for SNI and the check; copied; NULL: nothing to check */
 	struct smtp_client_session_options session; /* .tls says how TLS is used */
 	uint32_t connect_timeout_ms;   /* for each address */
 	uint32_t handshake_timeout_ms;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* client_private.h - the inside of the blocking client, shared by client.c (calls) and client_connect.c
- * (from a URL to a session that is set up). Nobody else includes it.
+/* client_private.h - the inside of the blocking client, shared by client.c (life, running), client_calls.c
+ * (commands), client_send.c (messages), client_connect.c (to a session that is set up), client_events.c
+ * and client_options.c. Nobody else includes it.
  */
 #ifndef SMTP_NET_CLIENT_PRIVATE_H
 #define SMTP_NET_CLIENT_PRIVATE_H
@@ -23,21 +24,33 @@ enum client_call {
 	CLIENT_CALL_CONNECT,
 	CLIENT_CALL_SEND,
 	CLIENT_CALL_COMMAND,
+	CLIENT_CALL_STARTTLS,
 	CLIENT_CALL_QUIT
 };
 
+/* Where to connect and how; made of a URL or of the options. */
+struct client_target {
+	enum smtp_client_tls tls;
+	bool lmtp;
+	bool check; /* the certificate matters */
+	char host[SMTP_DOMAIN_MAX + 1]; /* "": there is none */
+	char user[SMTP_URL_USER_MAX + 1];
+};
+
 struct smtp_client {
-	struct smtp_client_options options; /* its strings are the caller's, for connect only */
-	struct smtp_url url;
+	struct smtp_client_options options; /* its texts are ours */
 	char where[CLIENT_WHERE_MAX]; /* "mail.example.com:587" */
 	struct smtp_loop *loop;
 	struct smtp_timer *timer; /* of the whole call */
+	int cancel_fd;            /* readable: cancelled, for good */
+	struct smtp_io *cancel_io;
 	struct smtp_client_conn *conn; /* NULL: there is none, or no more */
 
 	enum client_call call;
 	int result;     /* of the call, when it is done */
 	bool ended;     /* no session any more; the conn is freed when the loop has returned */
 	struct smtp_client_result *results;
+	bool *settled;  /* beside them */
 	size_t result_count;
 
 	struct client_reply *replies; /* of this call */
@@ -49,11 +62,29 @@ struct smtp_client {
 	char problem[CLIENT_PROBLEM_MAX];
 };
 
-extern const struct smtp_client_session_handler smtp_client_events;
+/* client.c */
 
 /** Lets the session begin and runs the loop until the call is done: 0, or how the session ended. */
 SMTP_MUST_USE int smtp_client_run(struct smtp_client *c, enum client_call call);
-/** From URL and options to a session that is set up. */
-SMTP_MUST_USE int smtp_client_open(struct smtp_client *c, const char *url);
+/** What the last call lent out is over. */
+void smtp_client_forget(struct smtp_client *c);
+/** forget(), and SMTP_ECLOSED with a problem when there is no connection. */
+SMTP_MUST_USE int smtp_client_begin(struct smtp_client *c);
+/** The session refused the work, and is as it was: says so, returns the error. */
+int smtp_client_refuse(struct smtp_client *c, int error, const char *what);
+
+/* client_events.c */
+
+extern const struct smtp_client_session_handler smtp_client_events;
+void smtp_client_on_timer(void *user);
+void smtp_client_on_cancel(void *user, unsigned events);
+void smtp_client_replies_free(struct client_reply *list);
+
+/* client_options.c */
+
+/** A shorter struct of an older caller leaves the rest at its defaults. Texts are copied. */
+SMTP_MUST_USE int smtp_client_options_copy(struct smtp_client_options *out,
+					   const struct smtp_client_options *in);
+void smtp_client_options_release(struct smtp_client_options *options);
 
 #endif

@@ -21,6 +21,8 @@ void smtp_socket_address_format(const struct smtp_socket_address *a,
 		 inet_ntop(AF_INET, &a->u.in.sin_addr, host, sizeof host))
 		(void)snprintf(out, SMTP_SOCKET_ADDRESS_TEXT_MAX, "%s:%u", host,
 			       ntohs(a->u.in.sin_port));
+	else if (a->u.any.sa_family == AF_UNIX && a->u.un.sun_path[0] == '/')
+		(void)snprintf(out, SMTP_SOCKET_ADDRESS_TEXT_MAX, "%s", a->u.un.sun_path);
 	else
 		out[0] = '\0';
 }
@@ -45,6 +47,19 @@ void smtp_socket_address_set_port(struct smtp_socket_address *a, uint16_t port)
 		a->u.in6.sin6_port = htons(port);
 	else
 		a->u.in.sin_port = htons(port);
+}
+
+int smtp_socket_address_set_path(struct smtp_socket_address *a, const char *path)
+{
+	size_t n = strlen(path);
+
+	if (n >= sizeof a->u.un.sun_path)
+		return SMTP_ETOOLONG;
+	memset(a, 0, sizeof *a);
+	a->u.un.sun_family = AF_UNIX;
+	memcpy(a->u.un.sun_path, path, n + 1);
+	a->length = sizeof a->u.un;
+	return 0;
 }
 
 bool smtp_socket_address_parse(struct smtp_socket_address *a, const char *text)

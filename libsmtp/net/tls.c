@@ -4,6 +4,7 @@
  * nothing here knows of SMTP.
  */
 #include "libsmtp/net/tls.h"
+#include "libsmtp/net/tls_pin.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,6 +27,8 @@ struct smtp_tls_context {
 	SSL_CTX *ssl;
 	BIO_METHOD *socket_method;
 	bool verify;
+	bool pinned;
+	uint8_t pin[SMTP_TLS_PIN_SIZE];
 };
 
 struct smtp_tls_stream {
@@ -343,6 +346,22 @@ int smtp_tls_client_context_new(struct smtp_tls_context **out, bool verify, cons
 	return 0;
 }
 
+int smtp_tls_client_context_set_certificate(struct smtp_tls_context *context,
+					    const char *certificate_file, const char *key_file,
+					    const char *passphrase,
+					    char problem[SMTP_TLS_PROBLEM_MAX])
+{
+	*problem = '\0';
+	return load_pair(context->ssl, certificate_file, key_file, passphrase, problem);
+}
+
+void smtp_tls_client_context_set_pin(struct smtp_tls_context *context,
+				     const uint8_t pin[SMTP_TLS_PIN_SIZE])
+{
+	context->pinned = true;
+	memcpy(context->pin, pin, SMTP_TLS_PIN_SIZE);
+}
+
 struct smtp_tls_context *smtp_tls_context_ref(struct smtp_tls_context *context)
 {
 	if (context)
@@ -498,6 +517,11 @@ enum smtp_tls_result smtp_tls_handshake(struct smtp_tls_stream *stream)
 	result = result_of(stream, SSL_do_handshake(stream->ssl));
 	if (result == SMTP_TLS_CLOSED) {
 		say_failure(stream);
+		result = SMTP_TLS_FAILED;
+	}
+	if (result == SMTP_TLS_DONE && stream->context->pinned &&
+	    !smtp_tls_pin_matches(stream->context->pin, SSL_get0_peer_certificate(stream->ssl))) {
+		say(stream->problem, "certificate refused", "its key is not the pinned one");
 		result = SMTP_TLS_FAILED;
 	}
 	return result;

@@ -23,6 +23,19 @@ SMTP_MUST_USE int smtp_tls_server_context_new(struct smtp_tls_context **out,
 SMTP_MUST_USE int smtp_tls_client_context_new(struct smtp_tls_context **out, bool verify,
 					      const char *ca_file,
 					      char problem[SMTP_TLS_PROBLEM_MAX]);
+/** More about a client context, before its first use: a certificate to show, PEM files as above ... */
+SMTP_MUST_USE int smtp_tls_client_context_set_certificate(struct smtp_tls_context *,
+							  const char *certificate_file,
+							  const char *key_file, const char *passphrase,
+							  char problem[SMTP_TLS_PROBLEM_MAX]);
+/** ... and the only key that a server may have, whatever its certificate says besides: the SHA-256 of
+ *  its SubjectPublicKeyInfo (RFC 7469, 2.4). */
+enum { SMTP_TLS_PIN_SIZE = 32 };
+void smtp_tls_client_context_set_pin(struct smtp_tls_context *,
+				     const uint8_t pin[SMTP_TLS_PIN_SIZE]);
+/** A pin from text: 64 hexadecimal digits, with or without colons, or base64; "sha256//" may stand
+ *  before it. SMTP_ESYNTAX. */
+SMTP_MUST_USE int smtp_tls_pin_parse(uint8_t out[SMTP_TLS_PIN_SIZE], const char *text);
 struct smtp_tls_context *smtp_tls_context_ref(struct smtp_tls_context *);
 void smtp_tls_context_unref(struct smtp_tls_context *);
 

@@ -49,7 +49,7 @@ int route_parse(struct route *out, const char *rule, const char *domain)
 	if (err != 0)
 		return err;
 	out->is_given = true;
-	if (out->url.scheme == SMTP_URL_LMTP_UNIX)
+	if (out->url.scheme == SMTP_URL_LMTP_UNIX || out->url.scheme == SMTP_URL_LMTP)
 		return SMTP_ENOTSUP;
 	if (out->url.scheme == SMTP_URL_MX) {
 		char of[SMTP_DOMAIN_MAX + 1];

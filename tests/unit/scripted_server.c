@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { LINE_MAX_TEXT = 4096, CONTENT_MAX = 1 << 21, SAY_MAX = 16384 };
@@ -23,6 +24,8 @@ struct scripted_server {
 	bool joined;
 	int listener;
 	uint16_t port;
+	char path[108];
+	bool saw_certificate;
 	char problem[2 * LINE_MAX_TEXT];
 	char content[CONTENT_MAX];
 	size_t content_n;
@@ -116,7 +119,18 @@ static bool start_tls(struct scripted_server *s)
 	s->ssl = SSL_new(s->ctx);
 	ck_assert_ptr_nonnull(s->ssl);
 	ck_assert_int_eq(SSL_set_fd(s->ssl, s->fd), 1);
-	return SSL_accept(s->ssl) == 1;
+	if (SSL_accept(s->ssl) != 1)
+		return false;
+	s->saw_certificate = SSL_get0_peer_certificate(s->ssl) != NULL;
+	return true;
+}
+
+/* Whose it is does not matter here. */
+static int take_certificate(int good, X509_STORE_CTX *context)
+{
+	(void)good;
+	(void)context;
+	return 1;
 }
 
 static void wait_for_close(struct scripted_server *s)
@@ -193,31 +207,60 @@ static void *serve(void *user)
 	return NULL;
 }
 
-struct scripted_server *scripted_server_start(const char *const *scripts, const char *certificate,
-					      const char *key)
+static struct scripted_server *make(const char *const *scripts)
 {
 	struct scripted_server *s = calloc(1, sizeof *s);
-	struct sockaddr_in a = { .sin_family = AF_INET,
-				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t n = sizeof a;
 
 	ck_assert_ptr_nonnull(s);
 	s->scripts = scripts;
 	ck_assert(signal(SIGPIPE, SIG_IGN) != SIG_ERR); /* SSL_write() to a client that is gone */
+	return s;
+}
+
+static void begin(struct scripted_server *s, const struct sockaddr *address, socklen_t n)
+{
+	s->listener = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(s->listener, 0);
+	ck_assert_int_eq(bind(s->listener, address, n), 0);
+	ck_assert_int_eq(listen(s->listener, 16), 0);
+	ck_assert_int_eq(pthread_create(&s->thread, NULL, serve, s), 0);
+}
+
+struct scripted_server *scripted_server_start_unix(const char *const *scripts, const char *path)
+{
+	struct scripted_server *s = make(scripts);
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+
+	snprintf(s->path, sizeof s->path, "%s", path);
+	memcpy(a.sun_path, s->path, sizeof a.sun_path);
+	begin(s, (struct sockaddr *)&a, sizeof a);
+	return s;
+}
+
+struct scripted_server *scripted_server_start(const char *const *scripts, const char *certificate,
+					      const char *key)
+{
+	struct scripted_server *s = make(scripts);
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof a;
+
 	if (certificate) {
 		s->ctx = SSL_CTX_new(TLS_server_method());
+		SSL_CTX_set_verify(s->ctx, SSL_VERIFY_PEER, take_certificate);
 		ck_assert_int_eq(SSL_CTX_use_certificate_file(s->ctx, certificate,
 							      SSL_FILETYPE_PEM), 1);
 		ck_assert_int_eq(SSL_CTX_use_PrivateKey_file(s->ctx, key, SSL_FILETYPE_PEM), 1);
 	}
-	s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_ge(s->listener, 0);
-	ck_assert_int_eq(bind(s->listener, (struct sockaddr *)&a, sizeof a), 0);
-	ck_assert_int_eq(listen(s->listener, 16), 0);
+	begin(s, (struct sockaddr *)&a, sizeof a);
 	ck_assert_int_eq(getsockname(s->listener, (struct sockaddr *)&a, &n), 0);
 	s->port = ntohs(a.sin_port);
-	ck_assert_int_eq(pthread_create(&s->thread, NULL, serve, s), 0);
 	return s;
+}
+
+bool scripted_server_saw_certificate(const struct scripted_server *s)
+{
+	return s->saw_certificate;
 }
 
 uint16_t scripted_server_port(const struct scripted_server *s)
@@ -245,6 +288,8 @@ void scripted_server_free(struct scripted_server *s)
 {
 	(void)scripted_server_end(s);
 	close(s->listener);
+	if (s->path[0] != '\0')
+		(void)unlink(s->path);
 	SSL_CTX_free(s->ctx);
 	free(s);
 }

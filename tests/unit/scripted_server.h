@@ -3,6 +3,7 @@
 #ifndef TESTS_UNIT_SCRIPTED_SERVER_H
 #define TESTS_UNIT_SCRIPTED_SERVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct scripted_server;
@@ -17,6 +18,10 @@ struct scripted_server;
  *  At its end the connection is closed. With `certificate` and `key` of certificate.h for T; else NULL. */
 struct scripted_server *scripted_server_start(const char *const *scripts, const char *certificate,
 					      const char *key);
+/** The same on a unix socket of that path, which is removed when the server is freed. */
+struct scripted_server *scripted_server_start_unix(const char *const *scripts, const char *path);
+/** Did a client show a certificate in a handshake that went well? */
+bool scripted_server_saw_certificate(const struct scripted_server *server);
 uint16_t scripted_server_port(const struct scripted_server *server);
 /** Waits for the end of the scripts; what was wrong, "" if nothing. Lives until the server is freed. */
 const char *scripted_server_end(struct scripted_server *server);

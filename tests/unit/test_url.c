@@ -29,6 +29,8 @@ static const struct {
 	{ "smtp://127.0.0.1:65535", SMTP_URL_SMTP, "", "127.0.0.1", 65535 },
 	{ "smtp://[::1]", SMTP_URL_SMTP, "", "::1", 25 },
 	{ "smtp://bob@[2001:db8::1]:26", SMTP_URL_SMTP, "bob", "2001:db8::1", 26 },
+	{ "lmtp://[::1]", SMTP_URL_LMTP, "", "::1", 24 },
+	{ "lmtp://mail.example.org:2424", SMTP_URL_LMTP, "", "mail.example.org", 2424 },
 	{ "lmtp+unix:/run/dovecot/lmtp", SMTP_URL_LMTP_UNIX, "", "/run/dovecot/lmtp", 0 },
 	{ "lmtp+unix:///run/dovecot/lmtp", SMTP_URL_LMTP_UNIX, "", "/run/dovecot/lmtp", 0 },
 	{ "lmtp+unix:/a b%20@:", SMTP_URL_LMTP_UNIX, "", "/a b%20@:", 0 },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* url.h - names of servers: smtp://host[:25], smtps://host[:465], smtp+starttls://host[:587],
- * lmtp+unix:/path, mx://domain; with user@ before the host where a login is wanted (RFC 3986 escapes).
+ * lmtp://host[:24], lmtp+unix:/path, mx://domain; with user@ before the host where a login is wanted
+ * (RFC 3986 escapes).
  */
 #ifndef SMTP_URL_H
 #define SMTP_URL_H
@@ -17,7 +18,8 @@ enum smtp_url_scheme {
 	SMTP_URL_SMTPS,         /* TLS from the first octet */
 	SMTP_URL_SMTP_STARTTLS, /* STARTTLS is required */
 	SMTP_URL_LMTP_UNIX,     /* host is the path of a socket */
-	SMTP_URL_MX             /* host is a domain whose MX hosts are meant */
+	SMTP_URL_MX,            /* host is a domain whose MX hosts are meant */
+	SMTP_URL_LMTP           /* LMTP over TCP; STARTTLS is used when offered (RFC 2033) */
 };
 
 enum { SMTP_URL_USER_MAX = 320 };
