@@ -3,54 +3,24 @@
 (tests/tools/transcript_server.c), whole and octet by octet; the plain ones against smtpd as well."""
 import os
 import ssl
-import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import tap
 from daemon import Daemon
+from library import Server
 from scripted import make_certificate
 from transcript import Player, Transcript, all_files
 
-SERVER = os.path.join(os.environ.get("BUILD", "build"), "tests", "transcript_server")
 OCTETS_MAX = 4000  # what is longer is sent in larger pieces
 # What is written behind STARTTLS has to come with it; later it is a bad handshake.
 IN_ONE_WRITE = ("rfc3207-4-injected",)
 
 
-class Server:
-    """The scripted server for one transcript."""
-
-    def __init__(self, transcript, certificate):
-        assert os.path.exists(SERVER), f"{SERVER} is not there: make tests"
-        self.process = subprocess.Popen(
-            [SERVER, transcript.path] + (certificate if transcript.uses_tls() else []),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        line = self.process.stdout.readline()
-        if not line:
-            raise AssertionError(self.process.communicate()[1].decode())
-        self.port = int(line)
-
-    def ask(self, question):
-        self.process.stdin.write(question)
-        self.process.stdin.flush()
-        return self.process.stdout.readline().decode().strip()
-
-    def check(self, text):
-        return self.ask(b"check %d\n%s" % (len(text), text))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        _, errors = self.process.communicate(timeout=30)
-        assert kind is not None or self.process.returncode == 0, errors.decode()
-
-
 def play(transcript, piece, certificate):
     context = ssl.create_default_context(cafile=certificate[0])
-    with Server(transcript, certificate) as server:
+    with Server(transcript.path, certificate if transcript.uses_tls() else ()) as server:
         with Player(transcript, server.port, piece, server.check, context) as player:
             player.play()
         tap.wait_for(lambda: server.ask(b"end\n") == "ok", 5, server.ask(b"end\n"))
