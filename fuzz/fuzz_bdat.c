@@ -11,7 +11,7 @@
 #include "libsmtp/core/chunk.h"
 #include "libsmtp/core/data.h"
 
-enum { LINE_MAX_OCTETS = 100, INPUT_MAX = 1 << 14 };
+enum { LINE_MAX_OCTETS = 100, INPUT_MAX = 2048 };
 
 /* --- the decoder ---------------------------------------------------------------------------- */
 
