@@ -11,6 +11,7 @@
 #include "libsmtp/core/command.h"
 #include "libsmtp/core/extension.h"
 #include "libsmtp/core/span.h"
+#include "libsmtp/core/syntax.h"
 
 enum {
 	SECRET_MAX = SMTP_AUTH_LINE_MAX,
@@ -296,15 +297,30 @@ void smtp_client_auth_reply(struct smtp_client_session *s, size_t index,
 
 /* --- echoes ---------------------------------------------------------------------------------- */
 
+static bool is_word_part(struct smtp_span text, size_t at)
+{
+	return at < text.n && smtp_is(text.p[at], SMTP_CC_LET_DIG);
+}
+
+/* A short one stands in many words by chance; as a word of its own it does not. */
+static bool holds_word(struct smtp_span text, struct smtp_span word)
+{
+	for (size_t at = 0; at + word.n <= text.n; at++)
+		if (memcmp(text.p + at, word.p, word.n) == 0 &&
+		    !is_word_part(text, at + word.n) && (at == 0 || !is_word_part(text, at - 1)))
+			return true;
+	return false;
+}
+
 /* Is there any run of it in the text? An echo may begin or end anywhere. */
 static bool holds(struct smtp_span text, struct smtp_span secret)
 {
-	size_t probe = secret.n < ECHO_PROBE ? secret.n : ECHO_PROBE;
-
-	if (probe == 0)
+	if (secret.n == 0)
 		return false;
-	for (size_t at = 0; at + probe <= secret.n; at++)
-		if (memmem(text.p, text.n, secret.p + at, probe))
+	if (secret.n < ECHO_PROBE)
+		return holds_word(text, secret);
+	for (size_t at = 0; at + ECHO_PROBE <= secret.n; at++)
+		if (memmem(text.p, text.n, secret.p + at, ECHO_PROBE))
 			return true;
 	return false;
 }
@@ -318,6 +334,18 @@ static struct smtp_span behind_last_blank(struct smtp_span line)
 	return smtp_span_slice(line, at, line.n);
 }
 
+/* A challenge of SCRAM has our nonce in it: that is no echo of a secret, and its text is needed. */
+static bool echoes_login(const struct client_login *login, const struct smtp_reply *reply)
+{
+	const struct smtp_sasl_rules *rules = login->exchange.rules;
+	bool needed = reply->code == 334 && rules && !(rules->traits & SMTP_SASL_CLEAR_TEXT);
+	struct smtp_span password = smtp_buf_span(&login->password);
+
+	return (!needed && holds(reply->text, smtp_buf_span(&login->secret))) ||
+	       ((!needed || password.n >= ECHO_PROBE) && holds(reply->text, password)) ||
+	       holds(reply->text, smtp_buf_span(&login->token));
+}
+
 /* Some servers repeat the line they did not understand, or what was in it. */
 void smtp_client_auth_mask(const struct smtp_client_session *s, struct smtp_reply *reply)
 {
@@ -326,9 +354,7 @@ void smtp_client_auth_mask(const struct smtp_client_session *s, struct smtp_repl
 	if (reply->text.n == 0)
 		return;
 	if (s->reply_at.step == SMTP_STEP_AUTH)
-		echo = holds(reply->text, smtp_buf_span(&s->login.secret)) ||
-		       holds(reply->text, smtp_buf_span(&s->login.password)) ||
-		       holds(reply->text, smtp_buf_span(&s->login.token));
+		echo = echoes_login(&s->login, reply);
 	else if (s->reply_at.step == SMTP_STEP_COMMAND && s->command_secret)
 		echo = holds(reply->text, behind_last_blank(smtp_buf_span(&s->command)));
 	if (echo)
