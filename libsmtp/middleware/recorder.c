@@ -194,14 +194,6 @@ int smtp_recorder_use(struct smtp_recorder *r, const struct smtp_middleware *mid
 	return err ? recorder_fail(r, err, "middleware", smtp_server_problem(r->server)) : 0;
 }
 
-static void *run(void *user)
-{
-	struct smtp_recorder *r = user;
-
-	r->result = smtp_server_run(r->server);
-	return NULL;
-}
-
 /* "127.0.0.1:0" without its port, and without brackets. */
 static int set_host(struct smtp_recorder *r)
 {
@@ -267,21 +259,24 @@ int smtp_recorder_start(struct smtp_recorder *r)
 	err = listen_on(r);
 	if (err)
 		return err;
-	if (pthread_create(&r->thread, NULL, run, r) != 0)
-		return recorder_fail(r, SMTP_ENOMEM, "", "a thread can't be started");
-	r->has_thread = true;
+	err = smtp_server_start(r->server);
+	if (err)
+		return recorder_fail(r, err, "", smtp_server_problem(r->server));
+	r->runs = true;
 	return 0;
 }
 
 int smtp_recorder_stop(struct smtp_recorder *r, uint32_t deadline_ms)
 {
-	if (!r->has_thread)
+	int err;
+
+	if (!r->runs)
 		return 0;
 	recorder_store_hurry(&r->store);
 	smtp_server_shutdown(r->server, deadline_ms);
-	(void)pthread_join(r->thread, NULL);
-	r->has_thread = false;
-	return r->result ? recorder_fail(r, r->result, "", smtp_server_problem(r->server)) : 0;
+	err = smtp_server_wait(r->server);
+	r->runs = false;
+	return err ? recorder_fail(r, err, "", smtp_server_problem(r->server)) : 0;
 }
 
 void smtp_recorder_free(struct smtp_recorder *r)

@@ -87,9 +87,7 @@ struct smtp_recorder {
 	char url[SMTP_ADDRESS_TEXT_MAX + 32];
 	uint16_t port;
 	struct smtp_server *server;
-	pthread_t thread;
-	bool has_thread;
-	int result; /* of the thread */
+	bool runs;
 	char problem[RECORDER_PROBLEM_MAX];
 };
 

@@ -5,6 +5,7 @@
 #ifndef SMTP_NET_LISTENER_H
 #define SMTP_NET_LISTENER_H
 
+#include <sys/types.h>
 #include "libsmtp/net/loop.h"
 #include "libsmtp/net/socket_address.h"
 
@@ -19,6 +20,22 @@ enum { SMTP_LISTENER_PROBLEM_MAX = 256 };
  *  SMTP_EINVAL, SMTP_EACCESS, SMTP_EBUSY (the port is taken), SMTP_EIO. */
 SMTP_MUST_USE int smtp_listener_open(const char *address, unsigned each, int *fds, size_t *count,
 				     uint16_t *port, char problem[SMTP_LISTENER_PROBLEM_MAX]);
+
+#define SMTP_UNIX_PREFIX "unix:"
+
+/** A unix socket in the file system, so that it can be removed by who made it. */
+struct smtp_unix_socket {
+	char *path; /* NULL: none */
+	dev_t device;
+	ino_t inode;
+};
+
+/** Opens one that listens. A socket at that path that refuses connections is removed first. Errors as
+ *  above; SMTP_EBUSY also for a file that is none. */
+SMTP_MUST_USE int smtp_unix_socket_open(struct smtp_unix_socket *, const char *path, unsigned mode,
+					int *fd, char problem[SMTP_LISTENER_PROBLEM_MAX]);
+/** Removes the file, if it is still this one. */
+void smtp_unix_socket_close(struct smtp_unix_socket *);
 
 /** Accepts on a socket that listens. A burst is bounded, so that the sessions of the loop get their turn;
  *  when descriptors or memory run out it pauses for a moment and leaves the rest in the backlog. */

@@ -121,6 +121,7 @@ int smtp_server_new(struct smtp_server **out, const struct smtp_server_options *
 	atomic_init(&server->sessions, 0);
 	atomic_init(&server->stop_after_ms, 0);
 	atomic_init(&server->ran, false);
+	atomic_init(&server->closed, false);
 	err = copy_options(&server->options, options);
 	if (!err && (!fill_random(&server->id_seed, sizeof server->id_seed) ||
 		     !fill_random(server->scram_fake_key, sizeof server->scram_fake_key)))
@@ -137,10 +138,16 @@ int smtp_server_new(struct smtp_server **out, const struct smtp_server_options *
 	return 0;
 }
 
+static void join_threads(struct smtp_server *);
+
 void smtp_server_free(struct smtp_server *server)
 {
 	if (!server)
 		return;
+	if (server->started) { /* and not waited for, perhaps */
+		smtp_server_shutdown(server, 0);
+		join_threads(server);
+	}
 	smtp_workers_free(server->workers);
 	for (unsigned i = 0; i < server->loop_count; i++)
 		loop_release(&server->loops[i]);
@@ -156,12 +163,13 @@ void smtp_server_free(struct smtp_server *server)
 int smtp_server_use(struct smtp_server *server, const struct smtp_middleware *middleware)
 {
 	struct smtp_middleware copy;
+	int err = server_check_open(server);
 
+	if (err)
+		return err;
 	if (smtp_middleware_copy(&copy, middleware) != 0)
 		return server_fail(server, SMTP_EINVAL, "",
 				   "a middleware without functions, or of another version");
-	if (atomic_load(&server->ran))
-		return server_fail(server, SMTP_ESTATE, "", "the server runs already");
 	if (server->use_count == SERVER_USES_MAX)
 		return server_fail(server, SMTP_ETOOLONG, "", "too many middlewares");
 	server->uses[server->use_count++] = copy;
@@ -185,8 +193,8 @@ static void *run_thread(void *user)
 	return NULL;
 }
 
-/* The application's signals go to its own threads, of which the caller's is one. */
-static int start_threads(struct smtp_server *server)
+/* The application's signals go to its own threads, of which the caller's may be one. */
+static int start_threads(struct smtp_server *server, unsigned first)
 {
 	sigset_t all;
 	sigset_t before;
@@ -195,7 +203,7 @@ static int start_threads(struct smtp_server *server)
 	(void)sigfillset(&all);
 	if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
 		return SMTP_EINVAL;
-	for (unsigned i = 1; i < server->loop_count && !err; i++) {
+	for (unsigned i = first; i < server->loop_count && !err; i++) {
 		struct server_loop *loop = &server->loops[i];
 
 		loop->has_thread = pthread_create(&loop->thread, NULL, run_thread, loop) == 0;
@@ -207,29 +215,80 @@ static int start_threads(struct smtp_server *server)
 	return err;
 }
 
-int smtp_server_run(struct smtp_server *server)
+int server_check_open(struct smtp_server *server)
 {
-	int err = 0;
+	if (atomic_load(&server->closed))
+		return server_fail(server, SMTP_ECLOSED, "", "the server was shut down");
+	if (atomic_load(&server->ran))
+		return server_fail(server, SMTP_ESTATE, "", "the server runs already");
+	return 0;
+}
 
+/* The loops from `first` on run in threads of their own. */
+static int begin(struct smtp_server *server, unsigned first)
+{
+	int err = server_check_open(server);
+
+	if (err)
+		return err;
 	if (atomic_exchange(&server->ran, true))
-		return server_fail(server, SMTP_ESTATE, "", "the server can run once only");
+		return server_fail(server, SMTP_ESTATE, "", "the server runs already");
 	if (server->blocks)
 		err = smtp_workers_new(&server->workers, server->options.workers);
-	if (!err)
-		err = start_threads(server);
+	if (err)
+		(void)server_fail(server, err, "worker threads", smtp_error_str(err));
+	else
+		err = start_threads(server, first);
 	if (err)
 		smtp_server_shutdown(server, 0);
-	run_loop(&server->loops[0]);
+	return err;
+}
+
+static void join_threads(struct smtp_server *server)
+{
 	for (unsigned i = 0; i < server->loop_count; i++) {
 		struct server_loop *loop = &server->loops[i];
 
 		if (loop->has_thread)
 			(void)pthread_join(loop->thread, NULL);
-		if (loop->result && !err)
-			err = server_fail(server, loop->result, "event loop",
-					  smtp_error_str(loop->result));
+		loop->has_thread = false;
+		if (loop->result && !server->result)
+			server->result = server_fail(server, loop->result, "event loop",
+						     smtp_error_str(loop->result));
 	}
+}
+
+int smtp_server_run(struct smtp_server *server)
+{
+	int err = begin(server, 1);
+
+	if (err == SMTP_ESTATE || err == SMTP_ECLOSED)
+		return err;
+	server->result = err;
+	run_loop(&server->loops[0]);
+	join_threads(server);
+	return server->result;
+}
+
+int smtp_server_start(struct smtp_server *server)
+{
+	int err = begin(server, 0);
+
+	if (err == SMTP_ESTATE || err == SMTP_ECLOSED)
+		return err;
+	server->result = err;
+	server->started = true;
+	if (err)
+		join_threads(server);
 	return err;
+}
+
+int smtp_server_wait(struct smtp_server *server)
+{
+	if (!server->started)
+		return server_fail(server, SMTP_ESTATE, "", "the server was not started");
+	join_threads(server);
+	return server->result;
 }
 
 uint32_t smtp_server_session_count(const struct smtp_server *server)

@@ -69,6 +69,7 @@ struct server_listener {
 	char *key_passphrase;
 	bool implicit_tls;
 	size_t index; /* in the order of listen() */
+	struct smtp_unix_socket unix_socket;
 	struct smtp_network *proxies; /* who may send a PROXY header */
 	size_t proxy_count;
 	struct smtp_middleware last; /* the application's own; handler NULL: none */
@@ -132,10 +133,15 @@ struct smtp_server {
 	uint8_t scram_fake_key[32];
 	uint64_t id_seed; /* random, so that trace ids differ from run to run */
 	atomic_bool ran;
+	atomic_bool closed; /* shut down, or to be */
+	bool started;       /* by smtp_server_start() */
+	int result;         /* of the loops */
 	char problem[SERVER_PROBLEM_MAX];
 };
 
 /** Notes a line for smtp_server_problem(); returns `error`. */
+/** Can it still be set up and run? Else SMTP_ECLOSED or SMTP_ESTATE. */
+int server_check_open(struct smtp_server *);
 int server_fail(struct smtp_server *, int error, const char *where, const char *what);
 
 /* --- server_accept.c, server_conn.c ----------------------------------------------------------- */

@@ -256,6 +256,7 @@ static void listener_free(struct server_listener *listener)
 	free(listener->certificate_file);
 	free(listener->key_file);
 	free(listener->proxies);
+	smtp_unix_socket_close(&listener->unix_socket);
 	server_settings_unref(listener->settings);
 	(void)pthread_mutex_destroy(&listener->lock);
 	free(listener);
@@ -456,13 +457,25 @@ static int attach_fds(struct server_listener *listener, const struct smtp_listen
 	return 0;
 }
 
-static int attach_address(struct server_listener *listener, const char *address, uint16_t *port)
+static int attach_address(struct server_listener *listener, const char *address,
+			  unsigned unix_mode, uint16_t *port)
 {
 	struct smtp_server *server = listener->server;
 	char problem[SMTP_LISTENER_PROBLEM_MAX];
 	int fds[2 * SERVER_LOOPS_MAX];
 	size_t count = sizeof fds / sizeof *fds;
-	int err = smtp_listener_open(address, server->loop_count, fds, &count, port, problem);
+	int err;
+
+	if (strncmp(address, SMTP_UNIX_PREFIX, sizeof SMTP_UNIX_PREFIX - 1) == 0) {
+		count = 1;
+		if (port)
+			*port = 0;
+		err = smtp_unix_socket_open(&listener->unix_socket,
+					    address + sizeof SMTP_UNIX_PREFIX - 1, unix_mode, fds,
+					    problem);
+	} else {
+		err = smtp_listener_open(address, server->loop_count, fds, &count, port, problem);
+	}
 
 	if (err)
 		return server_fail(server, err, "", problem);
@@ -478,8 +491,9 @@ int smtp_server_listen(struct smtp_server *server, const struct smtp_listener_op
 	struct server_listener *listener;
 	int err;
 
-	if (atomic_load(&server->ran))
-		return server_fail(server, SMTP_ESTATE, "", "the server runs already");
+	err = server_check_open(server);
+	if (err)
+		return err;
 	if (options->size != sizeof *options || (!options->address && options->fd_count == 0))
 		return server_fail(server, SMTP_EINVAL, "", "no address to listen on");
 	err = listener_new(&listener, server, options);
@@ -488,7 +502,9 @@ int smtp_server_listen(struct smtp_server *server, const struct smtp_listener_op
 	err = set_up(listener, options);
 	if (!err)
 		err = options->fd_count > 0 ? attach_fds(listener, options, port) :
-					      attach_address(listener, options->address, port);
+					      attach_address(listener, options->address,
+						     options->unix_mode ? options->unix_mode : 0600,
+						     port);
 	if (err) {
 		remove_sockets(server, listener);
 		listener_free(listener);

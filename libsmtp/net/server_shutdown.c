@@ -67,6 +67,7 @@ void server_loop_on_stop(struct smtp_loop_call *call)
 
 void smtp_server_shutdown(struct smtp_server *server, uint32_t deadline_ms)
 {
+	atomic_store(&server->closed, true);
 	atomic_store(&server->stop_after_ms, deadline_ms);
 	for (unsigned i = 0; i < server->loop_count; i++) {
 		struct server_loop *loop = &server->loops[i];

@@ -318,7 +318,10 @@ static int serve(struct mail_main *m)
 
 	if (pthread_create(&m->queue_thread, NULL, queue_thread, m) != 0)
 		return fail(m, SMTP_ENOMEM, "queue thread");
-	err = fail(m, smtp_server_run(m->process.server), "server");
+	err = smtp_server_run(m->process.server);
+	if (err == SMTP_ECLOSED) /* told to stop before it began */
+		err = 0;
+	err = fail(m, err, "server");
 	finish_in_flight(m);
 	m->drain_call.fn = begin_drain;
 	smtp_loop_post(m->queue_loop, &m->drain_call);

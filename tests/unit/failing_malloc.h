@@ -24,10 +24,11 @@
 #define HAS_FAILING_MALLOC 1
 #endif
 
-static _Thread_local bool malloc_fails; /* in this thread, every time */
+__attribute__((unused)) static _Thread_local bool malloc_fails; /* in this thread, every time */
 
 #if HAS_FAILING_MALLOC
 static atomic_uint malloc_fails_after; /* in any thread, at the n-th from now; 0: never */
+static _Thread_local bool malloc_is_spared; /* in this thread that one counts not */
 static atomic_bool malloc_failed;
 
 void *__libc_malloc(size_t n);
@@ -40,7 +41,7 @@ static bool lacks_memory(void)
 
 	if (malloc_fails)
 		return true;
-	while (left > 0) {
+	while (left > 0 && !malloc_is_spared) {
 		if (!atomic_compare_exchange_weak(&malloc_fails_after, &left, left - 1))
 			continue;
 		if (left == 1)

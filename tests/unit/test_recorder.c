@@ -612,7 +612,7 @@ START_TEST(behind_middleware)
 	ck_assert_int_eq(strncmp((const char *)smtp_recorder_message(r, 0)->fields.p,
 				 "Received: from client.test ([127.0.0.1])\r\n", 42), 0);
 	ck_assert_int_eq(smtp_recorder_stop(r, 1000), 0);
-	ck_assert_int_eq(smtp_recorder_use(r, &m), SMTP_ESTATE);
+	ck_assert_int_eq(smtp_recorder_use(r, &m), SMTP_ECLOSED);
 	smtp_middleware_release(&m);
 	smtp_recorder_free(r);
 }

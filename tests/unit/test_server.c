@@ -209,8 +209,10 @@ static uint16_t port;
 
 static void *run_server(void *user)
 {
+	int err = smtp_server_run(server);
+
 	(void)user;
-	ck_assert_int_eq(smtp_server_run(server), 0);
+	ck_assert(err == 0 || err == SMTP_ECLOSED); /* shut down before it began */
 	return NULL;
 }
 
@@ -930,8 +932,8 @@ START_TEST(shutdown_before_run)
 	make_server();
 	listen_here();
 	smtp_server_shutdown(server, 1000);
-	ck_assert_int_eq(smtp_server_run(server), 0);
-	ck_assert_int_eq(smtp_server_run(server), SMTP_ESTATE);
+	ck_assert_int_eq(smtp_server_run(server), SMTP_ECLOSED);
+	ck_assert_int_eq(smtp_server_run(server), SMTP_ECLOSED);
 }
 END_TEST
 

@@ -68,7 +68,7 @@ SMTP_API void smtp_server_options_init(struct smtp_server_options *options);
 /** `options` NULL: the defaults. SMTP_EINVAL, SMTP_ENOMEM, SMTP_EIO. */
 SMTP_API SMTP_MUST_USE int smtp_server_new(struct smtp_server **out,
 					   const struct smtp_server_options *options);
-/** After run() has returned, or before it was called. NULL is fine. */
+/** Not while run() or wait() is in it. One that was started is shut down at once. NULL is fine. */
 SMTP_API void smtp_server_free(struct smtp_server *);
 /** One line about the last error of set-up; "" if none. Borrowed until the next call. */
 SMTP_API const char *smtp_server_problem(const struct smtp_server *);
@@ -76,7 +76,10 @@ SMTP_API const char *smtp_server_problem(const struct smtp_server *);
 /** One address to listen on. Everything is copied but `handler`, which must outlive the server. */
 struct smtp_listener_options {
 	size_t size;
-	const char *address; /* "127.0.0.1:2525", "[::1]:25", "*:25" (both families); port 0 picks one */
+	/* "127.0.0.1:2525", "[::1]:25", "*:25" (both families); port 0 picks one. "unix:/path": a socket in
+	 * the file system; one that nobody listens on any more is replaced, any other file is not. It is
+	 * removed when the server is freed. */
+	const char *address;
 	/* Instead: sockets that listen already, spread over the loops; taken over on success. */
 	const int *fds;
 	size_t fd_count;
@@ -93,6 +96,7 @@ struct smtp_listener_options {
 	 * for within handshake_timeout_ms, before TLS, and whose addresses replace those of the connection;
 	 * without a valid one it is closed. From anywhere else such a header ends the session. */
 	const char *proxy_networks;
+	unsigned unix_mode; /* permissions of the file of a unix socket; 0: 0600 */
 };
 
 #define SMTP_LISTENER_OPTIONS_INIT                                                                 \
@@ -106,16 +110,22 @@ struct smtp_listener_options {
  *  keeps run() from returning. SMTP_EINVAL, SMTP_ESTATE (it runs), SMTP_ETOOLONG (too many). */
 SMTP_API SMTP_MUST_USE int smtp_server_use(struct smtp_server *,
 					   const struct smtp_middleware *middleware);
-/** Binds and listens at once: SMTP_EACCESS, SMTP_EBUSY (in use), SMTP_EINVAL, SMTP_ETLS. *port (may be
- *  NULL) receives the port. */
+/** Binds and listens at once: SMTP_EACCESS, SMTP_EBUSY (in use), SMTP_EINVAL, SMTP_ETLS, SMTP_ESTATE (it
+ *  runs), SMTP_ECLOSED (it was shut down). *port (may be NULL) receives the port. */
 SMTP_API SMTP_MUST_USE int smtp_server_listen(struct smtp_server *,
 					      const struct smtp_listener_options *options,
 					      uint16_t *port);
-/** Serves until shutdown has ended it. The caller's thread becomes one of the loops. */
+/** Serves until shutdown has ended it. The caller's thread becomes one of the loops. Once: SMTP_ESTATE
+ *  while it runs, SMTP_ECLOSED from shutdown() on. */
 SMTP_API SMTP_MUST_USE int smtp_server_run(struct smtp_server *);
+/** The same in threads of its own; they block all signals. Returns when they run. */
+SMTP_API SMTP_MUST_USE int smtp_server_start(struct smtp_server *);
+/** Waits for the end that a shutdown brings; again: the same result. One thread at a time. SMTP_ESTATE if
+ *  it was not started. */
+SMTP_API int smtp_server_wait(struct smtp_server *);
 /** From any thread or handler: stops accepting, lets each session end its transaction (421 4.3.2 then),
  *  closes what is left after `deadline_ms`; run() then returns, when the last blocking function has. 0:
- *  closes at once. */
+ *  closes at once. May be called again: the later deadline holds. Before run(): it can't run any more. */
 SMTP_API void smtp_server_shutdown(struct smtp_server *, uint32_t deadline_ms);
 /** From any thread while it runs: reads the files of certificates again and uses them for new
  *  handshakes. On error nothing changes; `problem` (may be NULL) receives one line. */
