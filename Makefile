@@ -346,7 +346,7 @@ help:
 	@echo 'make test         installs what is missing, then every test (ONLY=NAME: those named so)'
 	@echo 'make lint         rules on layers, names, lengths'
 	@echo 'make fuzz         every fuzzer for FUZZ_SECONDS=20 (ONLY=NAME)'
-	@echo 'make bench        figures beside smtp-sink'
+	@echo 'make bench        figures, beside smtp-sink, openssl and a bare epoll loop'
 	@echo 'make install      DESTDIR= PREFIX=/usr/local BINDIR SBINDIR LIBDIR INCLUDEDIR MANDIR'
 	@echo 'make uninstall clean distclean map (rewrites libsmtp.map from the headers)'
 	@echo 'SAN=address,undefined | SAN=thread   WERROR=1   BUILD=folder   V=1   CC= CFLAGS= LDFLAGS='
