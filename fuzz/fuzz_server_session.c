@@ -156,6 +156,14 @@ static enum smtp_verdict on_vrfy(struct smtp_server_session *s,
 	return decide(s, user, 7, (char)request->text.p[0]);
 }
 
+static enum smtp_verdict on_command(struct smtp_server_session *s,
+				    const struct smtp_command_request *request, void *user)
+{
+	MUST(strcmp(request->verb, "XOWN") == 0);
+	must_be_text(request->argument);
+	return decide(s, user, 7, request->argument.n ? (char)request->argument.p[0] : 0);
+}
+
 static void on_reset(struct smtp_server_session *s, void *user)
 {
 	struct run *run = user;
@@ -209,6 +217,7 @@ static void on_trace(struct smtp_server_session *s, bool from_client, struct smt
 static const struct smtp_server_session_handler handler = {
 	.size = sizeof(handler), .helo = on_helo, .auth = on_auth, .mail = on_mail, .rcpt = on_rcpt,
 	.data = on_data, .content = on_content, .end = on_end, .vrfy = on_vrfy, .expn = on_vrfy,
+	.command = on_command,
 	.reset = on_reset,
 	.disconnect = on_disconnect, .trace = on_trace,
 };
@@ -216,8 +225,11 @@ static const struct smtp_server_session_handler handler = {
 /* --- one session -------------------------------------------------------------------------------- */
 
 static const char *const own[] = { "X-OWN", NULL };
+static const char *const own_verbs[] = { "XOWN", NULL };
+static const struct smtp_network anybody = { .bits = 0 };
 static const struct smtp_custom_extension custom = { .size = sizeof(custom), .keyword = "X-OWN",
-						     .mail_keywords = own, .rcpt_keywords = own };
+						     .mail_keywords = own, .rcpt_keywords = own,
+						     .verbs = own_verbs };
 static const struct smtp_custom_extension *const customs[] = { &custom };
 
 static struct smtp_server_session *begin(struct run *run)
@@ -247,8 +259,11 @@ static struct smtp_server_session *begin(struct run *run)
 				      SMTP_SERVER_REQUIRETLS | SMTP_SERVER_LIMITS;
 		options.custom_extensions = customs;
 		options.custom_extension_count = 1;
+		options.xclient_networks = &anybody;
+		options.xclient_network_count = 1;
 	}
 	MUST(smtp_server_session_new(&s, &options, &handler, run) == 0);
+	MUST(smtp_server_session_set_peer(s, "192.0.2.1", 25) == 0);
 	MUST(smtp_server_session_start(s, 0) == 0);
 	return s;
 }

@@ -67,11 +67,16 @@ static void run_help(struct smtp_server_session *s, struct smtp_span argument)
 	server_phase_begin(s, SERVER_PHASE_HELP);
 }
 
-void server_help_proceed(struct smtp_server_session *s, bool accepted,
-			 const struct smtp_reply *given)
+static void run_custom(struct smtp_server_session *s, struct smtp_span argument)
 {
-	server_phase_answer(s, accepted, given, 214, "2.0.0",
-			    "commands: HELO EHLO STARTTLS AUTH MAIL RCPT DATA RSET NOOP VRFY HELP QUIT");
+	s->args.span = argument;
+	server_phase_begin(s, SERVER_PHASE_COMMAND);
+}
+
+void server_command_proceed(struct smtp_server_session *s, bool accepted,
+			    const struct smtp_reply *given)
+{
+	server_phase_answer(s, accepted, given, 250, "2.0.0", "ok");
 }
 
 /* --- the table ------------------------------------------------------------------------------ */
@@ -91,33 +96,44 @@ enum { NO_ARGUMENT = 1 << 0, NEEDS_TLS = 1 << 1, NEEDS_AUTH = 1 << 2, TAKES_CHUN
 
 static const struct verb {
 	const char *name;
+	unsigned extension; /* that brings it; 0: always there */
 	unsigned allowed;  /* states */
 	unsigned needs;    /* TLS and AUTH where the options require them */
 	size_t max;        /* octets of the line with CRLF (RFC 5321, 4.5.3.1.4) */
 	void (*run)(struct smtp_server_session *s, struct smtp_span argument);
 	const char *order; /* what is said out of order */
 } verbs[] = {
-	{ "HELO", IN_ANY, 0, SMTP_COMMAND_LINE_MAX, server_helo_run, "" },
-	{ "EHLO", IN_ANY, 0, SMTP_COMMAND_LINE_MAX, server_ehlo_run, "" },
-	{ "LHLO", IN_ANY, 0, SMTP_COMMAND_LINE_MAX, server_lhlo_run, "" },
-	{ "MAIL", IN_READY, NEEDS_TLS | NEEDS_AUTH, SMTP_COMMAND_LINE_MAX_EXTENDED, server_mail_run,
-	  "a transaction is open already" },
-	{ "RCPT", IN_TRANSACTION, NEEDS_TLS | NEEDS_AUTH, SMTP_COMMAND_LINE_MAX_EXTENDED,
+	{ "HELO", SERVER_EXTENSION_SMTP, IN_ANY, 0, SMTP_COMMAND_LINE_MAX, server_helo_run, "" },
+	{ "EHLO", SERVER_EXTENSION_SMTP, IN_ANY, 0, SMTP_COMMAND_LINE_MAX, server_ehlo_run, "" },
+	{ "LHLO", SERVER_EXTENSION_LMTP, IN_ANY, 0, SMTP_COMMAND_LINE_MAX, server_lhlo_run, "" },
+	{ "MAIL", 0, IN_READY, NEEDS_TLS | NEEDS_AUTH, SMTP_COMMAND_LINE_MAX_EXTENDED,
+	  server_mail_run, "a transaction is open already" },
+	{ "RCPT", 0, IN_TRANSACTION, NEEDS_TLS | NEEDS_AUTH, SMTP_COMMAND_LINE_MAX_EXTENDED,
 	  server_rcpt_run, "send MAIL first" },
-	{ "DATA", IN_TRANSACTION, NEEDS_TLS | NEEDS_AUTH | NO_ARGUMENT, SMTP_COMMAND_LINE_MAX,
+	{ "DATA", 0, IN_TRANSACTION, NEEDS_TLS | NEEDS_AUTH | NO_ARGUMENT, SMTP_COMMAND_LINE_MAX,
 	  server_data_run, "send MAIL and RCPT first" },
-	{ "BDAT", IN_TRANSACTION | IN_BDAT, NEEDS_TLS | NEEDS_AUTH | TAKES_CHUNK,
-	  SMTP_COMMAND_LINE_MAX, NULL, "send MAIL and RCPT first" },
-	{ "RSET", IN_ANY, NO_ARGUMENT, SMTP_COMMAND_LINE_MAX, run_rset, "" },
-	{ "NOOP", IN_ANY, 0, SMTP_COMMAND_LINE_MAX, run_noop, "" },
-	{ "QUIT", IN_ANY, NO_ARGUMENT, SMTP_COMMAND_LINE_MAX, run_quit, "" },
-	{ "VRFY", IN_ANY, NEEDS_TLS | NEEDS_AUTH, SMTP_COMMAND_LINE_MAX, server_vrfy_run, "" },
-	{ "EXPN", IN_ANY, NEEDS_TLS | NEEDS_AUTH, SMTP_COMMAND_LINE_MAX, server_expn_run, "" },
-	{ "HELP", IN_ANY, 0, SMTP_COMMAND_LINE_MAX, run_help, "" },
-	{ "STARTTLS", IN_GREETED | IN_ENVELOPE, NO_ARGUMENT, SMTP_COMMAND_LINE_MAX, run_starttls, "" },
-	{ "AUTH", IN_ANY, 0, SMTP_AUTH_LINE_MAX, server_auth_run, "" },
-	{ "PROXY", IN_ANY, 0, SMTP_COMMAND_LINE_MAX, run_proxy, "" },
+	{ "BDAT", SMTP_SERVER_CHUNKING, IN_TRANSACTION | IN_BDAT,
+	  NEEDS_TLS | NEEDS_AUTH | TAKES_CHUNK, SMTP_COMMAND_LINE_MAX, NULL, "send MAIL and RCPT first" },
+	{ "RSET", 0, IN_ANY, NO_ARGUMENT, SMTP_COMMAND_LINE_MAX, run_rset, "" },
+	{ "NOOP", 0, IN_ANY, 0, SMTP_COMMAND_LINE_MAX, run_noop, "" },
+	{ "QUIT", 0, IN_ANY, NO_ARGUMENT, SMTP_COMMAND_LINE_MAX, run_quit, "" },
+	{ "VRFY", SMTP_SERVER_VRFY, IN_ANY, NEEDS_TLS | NEEDS_AUTH, SMTP_COMMAND_LINE_MAX,
+	  server_vrfy_run, "" },
+	{ "EXPN", SMTP_SERVER_EXPN, IN_ANY, NEEDS_TLS | NEEDS_AUTH, SMTP_COMMAND_LINE_MAX,
+	  server_expn_run, "" },
+	{ "HELP", SMTP_SERVER_HELP, IN_ANY, 0, SMTP_COMMAND_LINE_MAX, run_help, "" },
+	{ "STARTTLS", SERVER_EXTENSION_STARTTLS, IN_GREETED | IN_ENVELOPE, NO_ARGUMENT,
+	  SMTP_COMMAND_LINE_MAX, run_starttls, "" },
+	{ "AUTH", SERVER_EXTENSION_AUTH, IN_ANY, 0, SMTP_AUTH_LINE_MAX, server_auth_run, "" },
+	{ "XCLIENT", SERVER_EXTENSION_XCLIENT, IN_ANY, 0, SMTP_COMMAND_LINE_MAX_EXTENDED,
+	  server_xclient_run, "" },
+	{ "PROXY", SERVER_EXTENSION_NONE, IN_ANY, 0, SMTP_COMMAND_LINE_MAX, run_proxy, "" },
 };
+
+/* Those of custom extensions. */
+static const struct verb custom_verb = { "", 0, IN_ENVELOPE, NEEDS_TLS | NEEDS_AUTH,
+					 SMTP_COMMAND_LINE_MAX_EXTENDED, run_custom,
+					 "not in the midst of a message" };
 
 static const struct verb *verb_find(struct smtp_span name)
 {
@@ -126,6 +142,78 @@ static const struct verb *verb_find(struct smtp_span name)
 			return &verbs[i];
 	return NULL;
 }
+
+bool server_verb_is_built_in(struct smtp_span name)
+{
+	return verb_find(name) != NULL;
+}
+
+/* --- HELP ----------------------------------------------------------------------------------- */
+
+static bool verb_is_usable(const struct smtp_server_session *s, const struct verb *verb)
+{
+	if (verb->extension && !server_extension_is_usable(s, verb->extension))
+		return false;
+	if (verb->run == server_auth_run)
+		return !s->account;
+	return (!(verb->needs & NEEDS_TLS) || s->tls || !s->options.require_tls) &&
+	       (!(verb->needs & NEEDS_AUTH) || s->account || !s->options.require_auth);
+}
+
+static int append_verb(struct smtp_buf *out, const char *name)
+{
+	int err = smtp_buf_append_text(out, " ");
+
+	return err ? err : smtp_buf_append_text(out, name);
+}
+
+static int append_custom_verbs(const struct smtp_server_session *s, struct smtp_buf *out)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < s->options.custom_extension_count; i++) {
+		const char *const *names = s->options.custom_extensions[i]->verbs;
+
+		for (size_t k = 0; !err && names && names[k]; k++)
+			err = append_verb(out, names[k]);
+	}
+	return err;
+}
+
+/* What can be used as things stand, whatever comes first of it. */
+static int append_verbs(const struct smtp_server_session *s, struct smtp_buf *out)
+{
+	int err = smtp_buf_append_text(out, "commands:");
+
+	for (size_t i = 0; !err && i < sizeof(verbs) / sizeof(*verbs); i++)
+		if (verb_is_usable(s, &verbs[i]))
+			err = append_verb(out, verbs[i].name);
+	if (!err && verb_is_usable(s, &custom_verb))
+		err = append_custom_verbs(s, out);
+	return err;
+}
+
+void server_help_proceed(struct smtp_server_session *s, bool accepted,
+			 const struct smtp_reply *given)
+{
+	struct smtp_reply list = smtp_reply_of(214, "2.0.0", "");
+	struct smtp_buf text;
+
+	if (given) {
+		server_phase_answer(s, accepted, given, 0, NULL, NULL);
+		return;
+	}
+	smtp_buf_init(&text, SERVER_REPLY_TEXT_MAX);
+	if (append_verbs(s, &text) != SMTP_ENOMEM) { /* what is too much is left out */
+		list.text = smtp_buf_span(&text);
+		server_reply_send(s, &list);
+	} else {
+		server_reply(s, 451, "4.3.0", "out of memory, try again later");
+	}
+	smtp_buf_release(&text);
+}
+
+/* --- what may run ----------------------------------------------------------------------------- */
 
 /* The first thing that is wrong decides; code 0: nothing is. */
 static struct smtp_reply verb_refusal(const struct smtp_server_session *s, const struct verb *verb,
@@ -194,7 +282,12 @@ void server_command_run(struct smtp_server_session *s, struct smtp_span line)
 	struct smtp_command command = { { NULL, 0 }, { NULL, 0 } };
 	int err = smtp_command_parse(&command, line);
 	const struct verb *verb = verb_find(command.verb);
+	const char *custom = verb ? NULL : server_custom_verb(s, command.verb);
 
+	if (custom) {
+		verb = &custom_verb;
+		s->args.verb = custom;
+	}
 	server_command_trace(s, line, verb != NULL);
 	if (err == SMTP_ESYNTAX)
 		answer_no_command(s, line);

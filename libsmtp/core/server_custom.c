@@ -20,17 +20,22 @@ static bool is_argument(struct smtp_span text)
 	       smtp_span_all(text, SMTP_CC_ESMTP_VALUE | SMTP_CC_QTEXT | SMTP_CC_DCONTENT);
 }
 
-/* --- lists of names: parameters of MAIL, of RCPT ---------------------------------------------- */
+/* --- lists of names: parameters of MAIL, of RCPT, verbs --------------------------------------- */
 
-enum list { LIST_MAIL, LIST_RCPT, LISTS };
+enum list { LIST_MAIL, LIST_RCPT, LIST_VERBS };
 
 static const char *const *list_of(const struct smtp_custom_extension *e, enum list list)
 {
+	if (list == LIST_VERBS)
+		return e->verbs;
 	return list == LIST_MAIL ? e->mail_keywords : e->rcpt_keywords;
 }
 
+/* Or of a form that it could not have. */
 static bool is_built_in(enum list list, struct smtp_span name)
 {
+	if (list == LIST_VERBS)
+		return !smtp_span_all(name, SMTP_CC_ALPHA) || server_verb_is_built_in(name);
 	return server_param_is_built_in(list == LIST_MAIL, name);
 }
 
@@ -94,8 +99,20 @@ bool server_custom_is_valid(const struct smtp_server_session_options *o)
 		const struct smtp_custom_extension *e = o->custom_extensions[i];
 
 		if (!keyword_is_valid(o, e) || !list_is_valid(o, e, LIST_MAIL) ||
-		    !list_is_valid(o, e, LIST_RCPT))
+		    !list_is_valid(o, e, LIST_RCPT) || !list_is_valid(o, e, LIST_VERBS))
 			return false;
 	}
 	return true;
+}
+
+const char *server_custom_verb(const struct smtp_server_session *s, struct smtp_span name)
+{
+	for (size_t i = 0; i < s->options.custom_extension_count; i++) {
+		const char *const *verbs = s->options.custom_extensions[i]->verbs;
+
+		for (size_t k = 0; verbs && verbs[k]; k++)
+			if (smtp_span_is_nocase(name, verbs[k]))
+				return verbs[k];
+	}
+	return NULL;
 }

@@ -93,7 +93,7 @@ static void begin_helo(struct smtp_server_session *s, struct smtp_span argument,
 		refuse_helo(s, 501, lmtp ? "syntax: LHLO your-host-name" :
 					   "syntax: HELO or EHLO your-host-name");
 	} else {
-		s->args.span = argument;
+		s->args.span = s->xclient.helo_name ? smtp_span_of(s->xclient.helo_name) : argument;
 		s->args.extended = extended;
 		server_phase_begin(s, SERVER_PHASE_HELO);
 	}
@@ -128,6 +128,14 @@ bool server_extension_is_usable(const struct smtp_server_session *s, unsigned ex
 	switch (extension) {
 	case SERVER_EXTENSION_STARTTLS:
 		return server_starttls_is_usable(s);
+	case SERVER_EXTENSION_NONE:
+		return false;
+	case SERVER_EXTENSION_SMTP:
+		return !s->options.lmtp;
+	case SERVER_EXTENSION_LMTP:
+		return s->options.lmtp;
+	case SERVER_EXTENSION_XCLIENT:
+		return s->xclient.trusted;
 	case SERVER_EXTENSION_AUTH:
 		return server_auth_is_usable(s);
 	case SMTP_SERVER_BINARYMIME:
@@ -163,9 +171,15 @@ static int append_limits(const struct smtp_server_session *s, struct smtp_buf *o
 	return err ? err : smtp_buf_append_uint(out, s->options.max_recipients);
 }
 
+static int append_attributes(const struct smtp_server_session *s, struct smtp_buf *out)
+{
+	(void)s;
+	return smtp_buf_append_text(out, " NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT");
+}
+
 /* In the order in which they are announced. */
 static const struct keyword {
-	enum smtp_server_extension extension;
+	unsigned extension;
 	const char *line;
 	int (*argument)(const struct smtp_server_session *s, struct smtp_buf *out);
 } keywords[] = {
@@ -180,11 +194,12 @@ static const struct keyword {
 	{ SMTP_SERVER_REQUIRETLS, "\nREQUIRETLS", NULL },
 	{ SMTP_SERVER_LIMITS, "\nLIMITS", append_limits },
 	{ SMTP_SERVER_EXPN, "\nEXPN", NULL },
+	{ SERVER_EXTENSION_XCLIENT, "\nXCLIENT", append_attributes },
 };
 
 bool server_keyword_is_built_in(struct smtp_span keyword)
 {
-	static const char *const others[] = { "STARTTLS", "AUTH", "XCLIENT" };
+	static const char *const others[] = { "STARTTLS", "AUTH" };
 
 	for (size_t i = 0; i < sizeof(keywords) / sizeof(*keywords); i++)
 		if (smtp_span_is_nocase(keyword, keywords[i].line + 1))

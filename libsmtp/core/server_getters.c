@@ -18,8 +18,9 @@ const char *smtp_server_session_protocol(const struct smtp_server_session *s)
 		{ "UTF8LMTP", "UTF8LMTPS", "UTF8LMTPA", "UTF8LMTPSA" },
 	};
 	unsigned kind = (s->options.lmtp ? 1u : 0u) + (s->txn.smtputf8 ? 2u : 0u);
+	bool extended = s->xclient.has_proto ? s->xclient.extended : s->extended;
 
-	if (!s->extended && !s->options.lmtp)
+	if (!extended && !s->options.lmtp)
 		return "SMTP"; /* RFC 3848 has no name for HELO with TLS */
 	return names[kind][(s->tls ? 1 : 0) + (s->account ? 2 : 0)];
 }

@@ -34,7 +34,7 @@ int server_options_copy(struct smtp_server_session_options *out,
 	*out = defaults;
 	memcpy(out, options, options->size < known ? options->size : known);
 	out->size = known;
-	if (!server_custom_is_valid(out))
+	if (!server_custom_is_valid(out) || (out->xclient_network_count > 0 && !out->xclient_networks))
 		return SMTP_EINVAL;
 	if (out->max_recipients < 100)
 		out->max_recipients = 100; /* RFC 5321, 4.5.3.1.8 */

@@ -74,6 +74,13 @@ static enum smtp_verdict ask_help(struct smtp_server_session *s, const struct se
 	return h->functions->help(s, s->args.span, h->user);
 }
 
+static enum smtp_verdict ask_command(struct smtp_server_session *s, const struct server_handler *h)
+{
+	struct smtp_command_request request = { s->args.verb, s->args.span };
+
+	return h->functions->command(s, &request, h->user);
+}
+
 #define MEMBER(name) offsetof(struct smtp_server_session_handler, name)
 
 static const struct phase_rule {
@@ -95,6 +102,7 @@ static const struct phase_rule {
 	[SERVER_PHASE_VRFY] = { MEMBER(vrfy), ask_vrfy, server_vrfy_proceed },
 	[SERVER_PHASE_EXPN] = { MEMBER(expn), ask_expn, server_expn_proceed },
 	[SERVER_PHASE_HELP] = { MEMBER(help), ask_help, server_help_proceed },
+	[SERVER_PHASE_COMMAND] = { MEMBER(command), ask_command, server_command_proceed },
 };
 
 /* --- the walk ------------------------------------------------------------------------------- */
@@ -229,6 +237,8 @@ static void phase_walk(struct smtp_server_session *s)
 		refuse(run, 535, "5.7.8", "authentication failed"); /* nobody has checked it */
 	if (run->phase == SERVER_PHASE_RCPT && !run->asked)
 		refuse(run, 550, "5.7.1", "relaying denied");
+	if (run->phase == SERVER_PHASE_COMMAND && !run->asked)
+		refuse(run, 502, "5.5.1", "this command is not implemented");
 	phase_end(s);
 }
 

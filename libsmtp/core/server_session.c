@@ -104,7 +104,7 @@ void server_session_set_state(struct smtp_server_session *s, enum server_state n
 {
 	enum { FROM_ANY_BUT_CLOSED = (1 << SERVER_CLOSED) - 1 };
 	static const unsigned may_follow[SERVER_STATES] = { /* the states before it */
-		[SERVER_CONNECT] = 1 << SERVER_NEW,
+		[SERVER_CONNECT] = 1 << SERVER_NEW | 1 << SERVER_GREETED | 1 << SERVER_READY,
 		[SERVER_GREETED] = 1 << SERVER_CONNECT | 1 << SERVER_TLS | 1 << SERVER_CHUNK,
 		[SERVER_READY] = 1 << SERVER_GREETED | 1 << SERVER_MAIL | 1 << SERVER_RCPT |
 				 1 << SERVER_AUTH | 1 << SERVER_CONTENT | 1 << SERVER_BDAT |
@@ -199,6 +199,7 @@ void smtp_server_session_free(struct smtp_server_session *s)
 	free(s->account);
 	free(s->tls_description);
 	free(s->peer_name);
+	server_xclient_release(s);
 	server_auth_release(s);
 	free(s->handlers);
 	smtp_line_release(&s->line);
@@ -396,6 +397,7 @@ int smtp_server_session_start(struct smtp_server_session *s, uint64_t now_ms)
 		return SMTP_ESTATE;
 	s->now_ms = now_ms;
 	s->wait_since_ms = now_ms;
+	server_xclient_init(s);
 	server_session_set_state(s, SERVER_CONNECT);
 	server_phase_begin(s, SERVER_PHASE_CONNECT);
 	settle(s);

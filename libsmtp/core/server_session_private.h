@@ -34,7 +34,10 @@ enum {
 enum {
 	SERVER_EXTENSION_STARTTLS = 1 << 28,
 	SERVER_EXTENSION_AUTH = 1 << 29,
-	SERVER_EXTENSION_XCLIENT = 1 << 30
+	SERVER_EXTENSION_XCLIENT = 1 << 30,
+	SERVER_EXTENSION_NONE = 1 << 25, /* never */
+	SERVER_EXTENSION_SMTP = 1 << 26, /* the protocol itself */
+	SERVER_EXTENSION_LMTP = 1 << 27
 };
 
 enum server_state {
@@ -68,6 +71,7 @@ enum server_phase {
 	SERVER_PHASE_VRFY,
 	SERVER_PHASE_EXPN,
 	SERVER_PHASE_HELP,
+	SERVER_PHASE_COMMAND, /* a verb of a custom extension */
 	SERVER_PHASES
 };
 
@@ -107,8 +111,11 @@ struct server_phase_args {
 	struct smtp_span span; /* name, text, topic or content */
 	struct smtp_buf held;  /* where it lies while the input it came with is gone; values of params */
 	struct smtp_path path;
-	struct smtp_mail_request mail;
-	struct smtp_rcpt_request rcpt;
+	union {
+		struct smtp_mail_request mail;
+		struct smtp_rcpt_request rcpt;
+		const char *verb; /* of a custom extension */
+	};
 	struct smtp_custom_param *custom; /* of MAIL or RCPT; room for SMTP_PARAMS_MAX, NULL: none */
 	size_t custom_count;
 	bool smtputf8; /* of VRFY and EXPN */
@@ -172,6 +179,13 @@ struct server_end {
 	uint16_t port;
 };
 
+/* XCLIENT: what a trusted peer said of the client it speaks for. */
+struct server_xclient {
+	bool trusted;   /* the peer; found out at the start */
+	bool has_proto, extended;
+	char *helo_name; /* stands for that of HELO or EHLO; NULL: nothing was said */
+};
+
 struct server_closing {
 	bool wanted;
 	enum smtp_disconnect_reason reason;
@@ -189,6 +203,7 @@ struct smtp_server_session {
 	struct server_end peer;
 	struct server_end local;
 	char *peer_name; /* NULL: not known */
+	struct server_xclient xclient;
 	char *client_identity; /* of its certificate */
 	struct smtp_channel *channel; /* NULL: none */
 	void *driver;
@@ -300,7 +315,8 @@ typedef void server_proceed(struct smtp_server_session *s, bool accepted,
 			    const struct smtp_reply *given);
 server_proceed server_connect_proceed, server_helo_proceed, server_vrfy_proceed,
 	server_expn_proceed, server_help_proceed, server_auth_lookup_proceed, server_auth_proceed,
-	server_mail_proceed, server_rcpt_proceed, server_data_proceed, server_bdat_proceed,
+	server_mail_proceed, server_rcpt_proceed,
+	server_command_proceed, server_data_proceed, server_bdat_proceed,
 	server_content_proceed, server_end_proceed;
 
 /* --- commands ------------------------------------------------------------------------------- */
@@ -329,6 +345,13 @@ void server_rcpt_run(struct smtp_server_session *s, struct smtp_span argument);
 bool server_mail_params_take(struct smtp_server_session *s, struct smtp_span text);
 bool server_rcpt_params_take(struct smtp_server_session *s, struct smtp_span text);
 bool server_param_is_built_in(bool mail, struct smtp_span keyword);
+/** At the start: is the peer trusted to speak for others? */
+void server_xclient_init(struct smtp_server_session *s);
+void server_xclient_release(struct smtp_server_session *s);
+void server_xclient_run(struct smtp_server_session *s, struct smtp_span argument);
+/** The verb as a custom extension spells it; NULL: none has it. */
+const char *server_custom_verb(const struct smtp_server_session *s, struct smtp_span name);
+bool server_verb_is_built_in(struct smtp_span name);
 void server_vrfy_run(struct smtp_server_session *s, struct smtp_span argument);
 void server_expn_run(struct smtp_server_session *s, struct smtp_span argument);
 void server_data_run(struct smtp_server_session *s, struct smtp_span argument);

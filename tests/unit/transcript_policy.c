@@ -176,6 +176,13 @@ static bool read_login(struct policy *policy, const char *text)
 	return true;
 }
 
+static bool read_trusted(struct policy *policy, const char *text)
+{
+	policy->options.xclient_networks = policy->trusted;
+	return smtp_networks_parse(policy->trusted, 4, &policy->options.xclient_network_count, text) ==
+	       0;
+}
+
 static bool read_pending(struct policy *policy, const char *text)
 {
 	for (unsigned i = 0; i < PHASES; i++)
@@ -195,6 +202,8 @@ bool policy_read(struct policy *policy, char *text)
 		return read_option(policy, rest);
 	if (strcmp(text, "extension") == 0)
 		return read_extension(policy, rest);
+	if (strcmp(text, "xclient") == 0)
+		return read_trusted(policy, rest);
 	if (strcmp(text, "auth") == 0)
 		return read_login(policy, rest);
 	if (strcmp(text, "pending") == 0)
@@ -506,6 +515,10 @@ struct smtp_server_session *scene_session(struct scene *scene)
 	options.hostname = scene->policy->hostname;
 	if (smtp_server_session_new(&s, &options, &scene->handler, scene) != 0)
 		return NULL;
+	if (smtp_server_session_set_peer(s, "127.0.0.1", 40000) != 0) { /* as over a socket */
+		smtp_server_session_free(s);
+		return NULL;
+	}
 	return s;
 }
 
@@ -529,6 +542,16 @@ static const char *check_text(const char *name, const char *is, const char *expe
 	return text;
 }
 
+static const char *check_peer(struct smtp_server_session *s, const char *expected)
+{
+	char text[400];
+
+	snprintf(text, sizeof(text), "%s %u to %s %u name %s", smtp_server_session_peer_address(s),
+		 smtp_server_session_peer_port(s), smtp_server_session_local_address(s),
+		 smtp_server_session_local_port(s), smtp_server_session_peer_name(s));
+	return check_text("peer", text, expected);
+}
+
 const char *scene_check(const struct scene *scene, struct smtp_server_session *s, const char *text,
 			size_t n)
 {
@@ -550,6 +573,10 @@ const char *scene_check(const struct scene *scene, struct smtp_server_session *s
 		return check_text("envelope", scene->envelope, value);
 	if (strncmp(text, "params", word) == 0)
 		return check_text("params", scene->params, value);
+	if (strncmp(text, "peer ", word + 1) == 0)
+		return check_peer(s, value);
+	if (strncmp(text, "helo ", word + 1) == 0)
+		return check_text("helo", smtp_server_session_helo_name(s), value);
 	if (strncmp(text, "protocol ", word + 1) == 0)
 		return check_text("protocol", smtp_server_session_protocol(s), value);
 	if (strncmp(text, "account ", word + 1) == 0)

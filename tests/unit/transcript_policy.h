@@ -23,6 +23,7 @@ struct policy {
 	struct policy_rule rules[POLICY_RULES_MAX];
 	size_t rule_count;
 	unsigned pending; /* set of phases */
+	struct smtp_network trusted[4]; /* to say XCLIENT */
 	bool has_expn;    /* some rule is about EXPN */
 	char logins[4][2][POLICY_TEXT_MAX];
 	size_t login_count;

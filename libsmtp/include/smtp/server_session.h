@@ -74,6 +74,9 @@ struct smtp_custom_extension {
 	const char *argument;             /* behind the keyword, printable ASCII; NULL: none */
 	const char *const *mail_keywords; /* parameters of MAIL, up to a NULL; NULL: none */
 	const char *const *rcpt_keywords; /* parameters of RCPT */
+	/* Commands, of letters. They may be said behind HELO or EHLO, under the conditions of MAIL (TLS,
+	 * login), and within a transaction; a handler with `command` runs them. */
+	const char *const *verbs;
 };
 
 struct smtp_server_session_options {
@@ -122,6 +125,10 @@ struct smtp_server_session_options {
 	/* Borrowed. No keyword may be one of the library's or of another one: SMTP_EINVAL. At most 8. */
 	const struct smtp_custom_extension *const *custom_extensions;
 	size_t custom_extension_count;
+	/* Peers that may say XCLIENT. Borrowed. NULL and 0: nobody. To anybody else it is 550 5.7.0 and the
+	 * end of the session. */
+	const struct smtp_network *xclient_networks;
+	size_t xclient_network_count;
 };
 
 #define SMTP_SERVER_SESSION_OPTIONS_INIT                                                           \
@@ -216,6 +223,12 @@ struct smtp_auth_request {
 	bool proven;
 };
 
+/** A command that a custom extension brings. Borrowed until the phase function returns. */
+struct smtp_command_request {
+	const char *verb; /* as the extension spells it */
+	struct smtp_span argument; /* as sent, without blanks around it and controls; may be empty */
+};
+
 /** Functions of the application, one for each phase; NULL members take the default: accept, but
  *  `rcpt` refuses with 550 5.7.1 (an empty program is no open relay), AUTH and EXPN are then not
  *  offered, `vrfy` answers 252, `help` a list of commands. Several handlers run in order; the first refusal
@@ -223,7 +236,8 @@ struct smtp_auth_request {
  *  its session; it must not call feed(), tick(), sent() or free(). */
 struct smtp_server_session_handler {
 	size_t size; /* sizeof(struct smtp_server_session_handler) */
-	/** Before the greeting. A refusal is sent instead of it and ends the session. */
+	/** Before the greeting. A refusal is sent instead of it and ends the session. Again when a peer
+	 *  that is trusted said XCLIENT: the session begins anew for another client. */
 	enum smtp_verdict (*connect)(struct smtp_server_session *, void *user);
 	/** HELO, EHLO or LHLO; `name` as the client sent it, syntax checked. */
 	enum smtp_verdict (*helo)(struct smtp_server_session *, struct smtp_span name, bool extended,
@@ -265,6 +279,10 @@ struct smtp_server_session_handler {
 	 *  that nobody learns who exists. A 4yz is told at once. After a right proof `auth` is asked. */
 	enum smtp_verdict (*auth_lookup)(struct smtp_server_session *,
 					 const struct smtp_auth_request *, void *user);
+	/** A verb of a custom extension: accept (250 2.0.0 unless there is a reply), or refuse. A handler
+	 *  that does not know the verb says NEXT; when all do, it is 502. */
+	enum smtp_verdict (*command)(struct smtp_server_session *,
+				     const struct smtp_command_request *, void *user);
 };
 
 /** Creates a session before its greeting.
