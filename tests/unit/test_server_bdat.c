@@ -97,14 +97,14 @@ static void feed(struct scene *scene, const char *text)
 	ck_assert_uint_eq(offer(scene, text, strlen(text)), strlen(text));
 }
 
-static void begin(struct scene *scene)
+static void begin(struct scene *scene, uint32_t verdict_timeout_ms)
 {
 	struct smtp_server_session_options options = SMTP_SERVER_SESSION_OPTIONS_INIT;
 
 	options.hostname = "mx.example.org";
 	options.extensions |= SMTP_SERVER_CHUNKING | SMTP_SERVER_BINARYMIME;
 	options.max_message_bytes = UINT64_C(1) << 40;
-	options.verdict_timeout_ms = 0;
+	options.verdict_timeout_ms = verdict_timeout_ms;
 	*scene = (struct scene){ .now_ms = 1000 };
 	ck_assert_int_eq(smtp_server_session_new(&scene->s, &options, &handler, scene), 0);
 	ck_assert_int_eq(smtp_server_session_start(scene->s, scene->now_ms), 0);
@@ -129,7 +129,7 @@ START_TEST(long_chunk)
 	memset(piece, 'x', PIECE);
 	for (size_t i = 98; i < PIECE; i += 100)
 		memcpy(piece + i, "\r\n", 2);
-	begin(&scene);
+	begin(&scene, 0);
 	if (_i == 1)
 		feed(&scene, "BDAT 3 BAD\r\nxxx");
 	feed(&scene, "BDAT 200000000 LAST\r\n");
@@ -156,7 +156,7 @@ START_TEST(client_that_never_reads)
 
 	for (size_t i = 0; i < sizeof(wire); i += 8)
 		memcpy(wire + i, "BDAT 0\r\n", 8);
-	begin(&scene);
+	begin(&scene, 0);
 	ck_assert_int_eq(smtp_server_session_feed(scene.s, wire, sizeof(wire), 1000, &taken), 0);
 	ck_assert_uint_lt(taken, sizeof(wire));
 	ck_assert_uint_eq(smtp_server_session_wants(scene.s), SMTP_WANTS_WRITE);
@@ -174,7 +174,7 @@ START_TEST(pending_stops_reading)
 	struct scene scene;
 	size_t left;
 
-	begin(&scene);
+	begin(&scene, 0);
 	scene.pending = true;
 	feed(&scene, "BDAT 6\r\nxx");
 	ck_assert_uint_eq(smtp_server_session_wants(scene.s), SMTP_WANTS_VERDICT);
@@ -201,7 +201,7 @@ START_TEST(pending_refused)
 	struct smtp_reply spam = smtp_reply_of(554, "5.7.1", "spam");
 	struct scene scene;
 
-	begin(&scene);
+	begin(&scene, 0);
 	scene.pending = true;
 	feed(&scene, "BDAT 6 LAST\r\nxx");
 	ck_assert_int_eq(smtp_server_session_reply(scene.s, &spam), 0);
@@ -211,6 +211,30 @@ START_TEST(pending_refused)
 	ck_assert(!smtp_server_session_in_transaction(scene.s));
 	feed(&scene, "NOOP\r\n");
 	ck_assert_str_eq(scene.last, "250 2.0.0 ok");
+	ck_assert_uint_eq(scene.octets, 2);
+	smtp_server_session_free(scene.s);
+}
+END_TEST
+
+/* Nobody decides in time: the message is refused for now, and what is left of it read off. */
+START_TEST(verdict_is_overdue)
+{
+	struct scene scene;
+
+	begin(&scene, 300000);
+	scene.pending = true;
+	feed(&scene, _i == 0 ? "BDAT 6\r\nxx" : "BDAT 6 LAST\r\nxx");
+	ck_assert_uint_eq(smtp_server_session_deadline(scene.s), scene.now_ms + 300000);
+	scene.now_ms += 300000;
+	smtp_server_session_tick(scene.s, scene.now_ms);
+	ck_assert_uint_eq(scene.resets, 1);
+	feed(&scene, "QUIT");
+	ck_assert_int_eq(strncmp(scene.last, "451 4.3.0", 9), 0);
+	if (_i == 0)
+		feed(&scene, "BDAT 4 LAST\r\nQUIT");
+	ck_assert_int_eq(strncmp(scene.last, "451 4.3.0", 9), 0);
+	feed(&scene, "MAIL FROM:<>\r\n");
+	ck_assert_str_eq(scene.last, "250 2.1.0 sender ok");
 	ck_assert_uint_eq(scene.octets, 2);
 	smtp_server_session_free(scene.s);
 }
@@ -235,7 +259,7 @@ START_TEST(closing)
 	struct smtp_reply bye = smtp_reply_of(421, "4.3.2", "going down");
 	struct scene scene;
 
-	begin(&scene);
+	begin(&scene, 0);
 	feed(&scene, closings[_i].before);
 	smtp_server_session_close(scene.s, SMTP_DISCONNECT_SHUTDOWN, &bye);
 	ck_assert_msg(!!(smtp_server_session_wants(scene.s) & SMTP_WANTS_CLOSE) ==
@@ -260,6 +284,7 @@ int main(void)
 	tcase_add_test(tc, client_that_never_reads);
 	tcase_add_test(tc, pending_stops_reading);
 	tcase_add_test(tc, pending_refused);
+	tcase_add_loop_test(tc, verdict_is_overdue, 0, 2);
 	tcase_add_loop_test(tc, closing, 0, ROWS(closings));
 	suite_add_tcase(suite, tc);
 	return tests_run(suite);
