@@ -126,7 +126,8 @@ static bool is_address(const struct smtp_mailbox *mailbox)
 	    !memchr(mailbox->domain, '\0', sizeof(mailbox->domain)))
 		return false;
 	n = smtp_mailbox_format(mailbox, text, sizeof(text));
-	return n < sizeof(text) && smtp_mailbox_parse(&read, smtp_span_make(text, n), 0) == 0;
+	return n < sizeof(text) && smtp_mailbox_parse(&read, smtp_span_make(text, n),
+						       SMTP_ADDRESS_UTF8) == 0;
 }
 
 static bool are_addresses(const struct smtp_mailbox *mailboxes, size_t count)

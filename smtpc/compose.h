@@ -39,9 +39,9 @@ struct compose_message {
 	uint8_t random[COMPOSE_RANDOM_SIZE];
 };
 
-/** Appends the message with CRLF line ends, all of it 7-bit. *problem (static text) tells what is wrong:
- *  SMTP_EINVAL (a line break in the subject, nothing to send), SMTP_ESYNTAX (text or name is not UTF-8),
- *  SMTP_ETOOLONG (more than `out` may hold), SMTP_ENOMEM. */
+/** Appends the message with CRLF line ends, all of it 7-bit but for addresses that are not ASCII. *problem
+ *  (static text) tells what is wrong: SMTP_EINVAL (a line break in the subject, nothing to send),
+ *  SMTP_ESYNTAX (text or name is not UTF-8), SMTP_ETOOLONG (more than `out` may hold), SMTP_ENOMEM. */
 SMTP_MUST_USE int compose_message(struct smtp_buf *out, const struct compose_message *message,
 				  const char **problem);
 

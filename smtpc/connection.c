@@ -75,10 +75,50 @@ static int check_url(struct smtp_url *out, const struct cli_command *command, co
 		return cli_usage_error(command, "%s: %s (a URL is smtp://HOST, smtps://HOST or "
 				       "smtp+starttls://HOST)", url,
 				       problem ? problem : "not a URL");
-	if (out->scheme == SMTP_URL_LMTP_UNIX || out->scheme == SMTP_URL_MX)
+	if (out->scheme == SMTP_URL_MX)
 		return cli_usage_error(command, "%s: not this kind of URL; use smtp://HOST, "
-				       "smtps://HOST or smtp+starttls://HOST", url);
+				       "smtps://HOST, smtp+starttls://HOST, lmtp://HOST or "
+				       "lmtp+unix:/PATH", url);
 	return 0;
+}
+
+static int read_key_password(struct connection *c)
+{
+	struct cli_secret_source source = { .file = c->options->client_key_password_file };
+	struct cli_secret secret;
+
+	if (!source.file)
+		return 0;
+	if (cli_secret_read(&secret, &source) != 0)
+		return CLI_USAGE;
+	c->key_password = strdup(secret.text);
+	cli_secret_wipe(&secret);
+	c->client.key_passphrase = c->key_password;
+	if (c->key_password)
+		return 0;
+	cli_error("%s", smtp_error_str(SMTP_ENOMEM));
+	return CLI_TEMPORARY;
+}
+
+/* What of TLS is not in the URL. */
+static int read_trust(struct connection *c, const struct cli_command *command)
+{
+	const struct connection_options *o = c->options;
+
+	if (o->ca_file && o->insecure)
+		return cli_usage_error(command, "--ca-file and --insecure exclude one another");
+	if (o->ca_file && access(o->ca_file, R_OK) != 0)
+		return cli_usage_error(command, "--ca-file %s: %s", o->ca_file, strerror(errno));
+	if (!o->client_cert != !o->client_key)
+		return cli_usage_error(command, "--client-cert and --client-key go together");
+	if (o->client_key_password_file && !o->client_key)
+		return cli_usage_error(command, "--client-key-password-file: there is no --client-key");
+	c->client.ca_file = o->ca_file;
+	c->client.insecure = o->insecure;
+	c->client.pinned_key = o->pin;
+	c->client.certificate_file = o->client_cert;
+	c->client.key_file = o->client_key;
+	return read_key_password(c);
 }
 
 int connection_prepare(struct connection *c, const struct cli_command *command, const char *url,
@@ -91,17 +131,12 @@ int connection_prepare(struct connection *c, const struct cli_command *command, 
 	memset(c, 0, sizeof *c);
 	c->options = options;
 	smtp_client_options_init(&c->client);
-	c->client.ca_file = options->ca_file;
-	c->client.insecure = options->insecure;
 	c->client.helo_name = options->helo_name;
 	c->client.trace = show_line;
 	c->client.trace_user = c;
 	status = check_url(&parsed, command, url);
-	if (status == 0 && options->ca_file && options->insecure)
-		status = cli_usage_error(command, "--ca-file and --insecure exclude one another");
-	if (status == 0 && options->ca_file && access(options->ca_file, R_OK) != 0)
-		status = cli_usage_error(command, "--ca-file %s: %s", options->ca_file,
-					 strerror(errno));
+	if (status == 0)
+		status = read_trust(c, command);
 	if (status == 0)
 		status = read_mechanism(c, command);
 	if (status != 0)
@@ -113,18 +148,24 @@ int connection_prepare(struct connection *c, const struct cli_command *command, 
 	return user[0] != '\0' ? read_password(c, user, &parsed) : 0;
 }
 
+static void wipe(char **secret)
+{
+	if (*secret)
+		sodium_memzero(*secret, strlen(*secret));
+	free(*secret);
+	*secret = NULL;
+}
+
 void connection_release(struct connection *c)
 {
-	if (c->password)
-		sodium_memzero(c->password, strlen(c->password));
-	free(c->password);
-	c->password = NULL;
+	wipe(&c->password);
+	wipe(&c->key_password);
 }
 
 /* The library knows nothing of our options. */
 static const char *advice_for(const char *problem)
 {
-	return strstr(problem, "certificate refused") ?
+	return strstr(problem, "certificate refused") && !strstr(problem, "pinned") ?
 		       " (--ca-file FILE trusts another one, --insecure takes any)" :
 		       "";
 }

@@ -14,6 +14,8 @@ struct connection_options {
 	const char *password_command;
 	const char *mechanism;
 	const char *ca_file;
+	const char *client_cert, *client_key, *client_key_password_file;
+	const char *pin;
 	const char *helo_name;
 	bool insecure;
 	bool verbose;
@@ -36,6 +38,15 @@ struct connection_options {
 	  "trust these certificates (PEM), not the system's" },                                    \
 	{ "insecure", 0, CLI_FLAG, CONNECTION_OPTION(type, member, insecure), NULL,                \
 	  "take any certificate: anybody may listen" },                                            \
+	{ "pin", 0, CLI_TEXT, CONNECTION_OPTION(type, member, pin), "SHA256",                      \
+	  "trust this key alone: hash of its SubjectPublicKeyInfo, hexadecimal or base64" },       \
+	{ "client-cert", 0, CLI_TEXT, CONNECTION_OPTION(type, member, client_cert), "FILE",        \
+	  "show this certificate (PEM) to a server that asks for one" },                           \
+	{ "client-key", 0, CLI_TEXT, CONNECTION_OPTION(type, member, client_key), "FILE",          \
+	  "... whose key is this (PEM)" },                                                         \
+	{ "client-key-password-file", 0, CLI_TEXT,                                                 \
+	  CONNECTION_OPTION(type, member, client_key_password_file), "FILE",                       \
+	  "... and the password of that the first line of this file" },                            \
 	{ "helo-name", 0, CLI_TEXT, CONNECTION_OPTION(type, member, helo_name), "NAME",            \
 	  "name given in EHLO; by default this machine's" },                                       \
 	{ "verbose", 'v', CLI_FLAG, CONNECTION_OPTION(type, member, verbose), NULL,                \
@@ -56,6 +67,7 @@ struct connection {
 	const struct connection_options *options;
 	struct connection_watch watch;
 	char *password; /* wiped on release */
+	char *key_password;
 };
 int connection_prepare(struct connection *connection, const struct cli_command *command,
 		       const char *url, const struct connection_options *options);

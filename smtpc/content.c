@@ -10,6 +10,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -65,17 +66,29 @@ static int read_all(struct smtp_buf *out, int fd, const char *name)
 	}
 }
 
-int content_read_file(struct smtp_buf *out, const char *path)
+static int open_file(const char *path)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &st) != 0 || S_ISDIR(st.st_mode)) {
+		cli_error("%s: %s", path, strerror(fd < 0 || !S_ISDIR(st.st_mode) ? errno : EISDIR));
+		if (fd >= 0)
+			(void)close(fd); /* only read */
+		return -1;
+	}
+	return fd;
+}
+
+static int read_file(struct smtp_buf *out, const char *path)
 {
 	int fd, err;
 
 	if (is_stdin(path))
 		return read_all(out, STDIN_FILENO, "standard input");
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		cli_error("%s: %s", path, strerror(errno));
+	fd = open_file(path);
+	if (fd < 0)
 		return -1;
-	}
 	err = read_all(out, fd, path);
 	(void)close(fd); /* only read */
 	return err;
@@ -113,15 +126,15 @@ static int parts_read(struct parts *p, const struct content_sources *s)
 {
 	smtp_buf_init(&p->text, CONTENT_MAX);
 	smtp_buf_init(&p->html, CONTENT_MAX);
-	if ((s->text && content_read_file(&p->text, s->text) != 0) ||
-	    (s->html && content_read_file(&p->html, s->html) != 0))
+	if ((s->text && read_file(&p->text, s->text) != 0) ||
+	    (s->html && read_file(&p->html, s->html) != 0))
 		return -1;
 	for (size_t i = 0; i < s->attachments.count; i++) {
 		const char *path = s->attachments.values[i];
 
 		smtp_buf_init(&p->files[i], CONTENT_MAX);
 		p->count++;
-		if (content_read_file(&p->files[i], path) != 0)
+		if (read_file(&p->files[i], path) != 0)
 			return -1;
 		p->attachments[i].name = base_name(path);
 		p->attachments[i].octets = smtp_buf_span(&p->files[i]);
@@ -162,7 +175,7 @@ static int compose(struct smtp_buf *out, struct compose_message *m, const struct
 	return err == SMTP_ENOMEM ? CLI_TEMPORARY : CLI_USAGE;
 }
 
-int content_make(struct smtp_buf *out, const struct content_sources *s,
+int content_make(struct content *out, const struct content_sources *s,
 		 const struct smtp_mailbox *from, const struct smtp_mailbox *to, size_t to_count,
 		 const struct smtp_mailbox *cc, size_t cc_count)
 {
@@ -171,15 +184,34 @@ int content_make(struct smtp_buf *out, const struct content_sources *s,
 	struct parts *p;
 	int status = CLI_USAGE;
 
-	if (s->raw)
-		return content_read_file(out, s->raw) == 0 ? CLI_DONE : CLI_USAGE;
+	*out = (struct content){ .fd = -1 };
+	smtp_buf_init(&out->message, CONTENT_MAX);
+	if (s->raw) {
+		out->fd = is_stdin(s->raw) ? STDIN_FILENO : open_file(s->raw);
+		return out->fd >= 0 ? CLI_DONE : CLI_USAGE;
+	}
 	p = calloc(1, sizeof *p);
 	if (!p) {
 		cli_error("%s", smtp_error_str(SMTP_ENOMEM));
 		return CLI_TEMPORARY;
 	}
 	if (sodium_init() >= 0 && parts_read(p, s) == 0)
-		status = compose(out, &m, s, p);
+		status = compose(&out->message, &m, s, p);
 	parts_free(p);
 	return status;
+}
+
+struct smtp_client_content content_source(struct content *content)
+{
+	if (content->fd >= 0)
+		return smtp_fd_content(&content->file, content->fd);
+	return smtp_memory_content(&content->memory, smtp_buf_span(&content->message));
+}
+
+void content_release(struct content *content)
+{
+	smtp_buf_release(&content->message);
+	if (content->fd > STDERR_FILENO)
+		(void)close(content->fd); /* only read */
+	content->fd = -1;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* content.h - what smtpc send sends: files and standard input read whole, bounded; a message made of them
- * or taken as it is.
+/* content.h - what smtpc send sends: a message made of files and standard input, which are read whole,
+ * bounded; or one that is taken as it is, and read while it is sent.
  */
 #ifndef SMTPC_CONTENT_H
 #define SMTPC_CONTENT_H
@@ -22,11 +22,19 @@ struct content_sources {
 
 /** Is there any content at all, and nothing that excludes another? Else says so: CLI_USAGE. */
 int content_check(const struct cli_command *command, const struct content_sources *sources);
-/** Reads or makes the content. 0, or an exit status after saying what is wrong. */
-int content_make(struct smtp_buf *out, const struct content_sources *sources,
+/** The content: in memory, or a descriptor. Release it in any case. */
+struct content {
+	struct smtp_buf message;
+	int fd; /* -1: in memory */
+	struct smtp_memory_content memory;
+	struct smtp_fd_content file;
+};
+/** Opens or makes the content. 0, or an exit status after saying what is wrong. */
+int content_make(struct content *out, const struct content_sources *sources,
 		 const struct smtp_mailbox *from, const struct smtp_mailbox *to, size_t to_count,
 		 const struct smtp_mailbox *cc, size_t cc_count);
-/** Appends a whole file; 0 or -1 after saying what is wrong. */
-int content_read_file(struct smtp_buf *out, const char *path);
+void content_release(struct content *content);
+/** For the client; `content` must outlive its use. */
+struct smtp_client_content content_source(struct content *content);
 
 #endif

@@ -42,7 +42,7 @@ static void watch_line(bool from_server, struct smtp_span line, void *user)
 	struct smtp_span text;
 
 	if (!from_server) {
-		p->in_ehlo = smtp_span_is_nocase(smtp_span_slice(line, 0, 5), "EHLO ");
+		p->in_ehlo = smtp_span_is_nocase(smtp_span_slice(line, 1, 4), "HLO ");
 		if (p->in_ehlo)
 			smtp_buf_clear(&p->ehlo);
 		return;
@@ -93,6 +93,15 @@ static void note_tls_problem(struct probe *p)
 			       host_end ? host_end + 2 : problem);
 }
 
+/* There TLS is left to chance. */
+static int connect_lmtp(struct probe *p, struct connection *c)
+{
+	int status;
+
+	(void)try_it(p, c, false, &status);
+	return status;
+}
+
 /* With the certificate checked, then with any, then, where the URL allows it, in clear. */
 static int connect_somehow(struct probe *p, struct connection *c)
 {
@@ -100,6 +109,8 @@ static int connect_somehow(struct probe *p, struct connection *c)
 	bool insecure = c->client.insecure;
 	int status, err;
 
+	if (p->url.scheme == SMTP_URL_LMTP || p->url.scheme == SMTP_URL_LMTP_UNIX)
+		return connect_lmtp(p, c);
 	set_url(p, p->url.scheme == SMTP_URL_SMTPS ? "smtps" : "smtp+starttls");
 	err = try_it(p, c, true, &status);
 	p->checked = !err && !insecure;
@@ -232,6 +243,7 @@ static int run_probe(const struct cli_command *self, const char *url, struct pro
 	if (status == CLI_DONE && smtp_url_parse(&p->url, smtp_span_of(url), NULL) != 0)
 		status = CLI_USAGE;
 	if (status == CLI_DONE) {
+		(void)snprintf(p->url_text, sizeof p->url_text, "%s", url);
 		c.watch.line = watch_line;
 		c.watch.user = p;
 		if (!c.client.user && p->url.user[0] != '\0')

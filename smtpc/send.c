@@ -8,6 +8,8 @@
 #include "smtpc/smtpc.h"
 
 #include "libsmtp/core/span.h"
+#include "libsmtp/core/syntax.h"
+#include "libsmtp/net/idn.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,8 @@ struct send_values {
 	const char *server;
 	const char *from;
 	struct cli_list to, cc, bcc;
+	const char *notify, *ret, *envid;
+	bool require_tls;
 };
 
 const struct cli_option send_options[] = {
@@ -41,6 +45,14 @@ const struct cli_option send_options[] = {
 	  "a file that goes along; may be given again" },
 	{ "raw", 0, CLI_TEXT, offsetof(struct send_values, content.raw), "FILE",
 	  "a whole message with its header, sent as it is; - is standard input" },
+	{ "notify", 0, CLI_TEXT, offsetof(struct send_values, notify), "WHEN",
+	  "reports wanted: never, or some of success,failure,delay" },
+	{ "ret", 0, CLI_TEXT, offsetof(struct send_values, ret), "WHAT",
+	  "what a report of failure gives back: full or headers" },
+	{ "envid", 0, CLI_TEXT, offsetof(struct send_values, envid), "TEXT",
+	  "what reports shall call this message by" },
+	{ "require-tls", 0, CLI_FLAG, offsetof(struct send_values, require_tls), NULL,
+	  "TLS on the whole way (REQUIRETLS), or no delivery" },
 	CONNECTION_OPTIONS(struct send_values, connection),
 	{ 0 },
 };
@@ -70,9 +82,13 @@ static int read_address(const struct cli_command *self, const char *option, cons
 	/* <bob@example.org> is as good. */
 	if (span.n >= 2 && span.p[0] == '<' && span.p[span.n - 1] == '>')
 		span = smtp_span_slice(span, 1, span.n - 2);
-	err = smtp_mailbox_parse(out, span, 0);
-	if (!err)
+	err = smtp_mailbox_parse(out, span, SMTP_ADDRESS_UTF8);
+	if (!err) {
+		/* As A-labels every server and reader knows it; what has none stays as it is. */
+		if (smtp_span_has(smtp_span_of(out->domain), SMTP_CC_UTF8))
+			(void)!smtp_idn_to_ascii(out->domain, out->domain);
 		return CLI_DONE;
+	}
 	return cli_usage_error(self, "--%s \"%s\" is not an address such as bob@example.org%s", option,
 			       text, err == SMTP_ETOOLONG ? ": it is too long" :
 				     memchr(span.p, '@', span.n) ? "" : ": there is no @ in it");
@@ -118,6 +134,70 @@ static int read_envelope(const struct cli_command *self, const struct send_value
 		status = read_list(self, "cc", &v->cc, e);
 	e->cc_count = e->count - e->to_count;
 	return status == CLI_DONE ? read_list(self, "bcc", &v->bcc, e) : status;
+}
+
+/* Does the header section of a composed message hold addresses that are not ASCII? */
+static bool has_utf8_address(const struct envelope *e)
+{
+	bool found = smtp_span_has(smtp_span_of(e->from.mailbox.local_part), SMTP_CC_UTF8) ||
+		     smtp_span_has(smtp_span_of(e->from.mailbox.domain), SMTP_CC_UTF8);
+
+	for (size_t i = 0; i < e->to_count + e->cc_count && !found; i++)
+		found = smtp_span_has(smtp_span_of(e->mailboxes[i].local_part), SMTP_CC_UTF8) ||
+			smtp_span_has(smtp_span_of(e->mailboxes[i].domain), SMTP_CC_UTF8);
+	return found;
+}
+
+/* --- reports of delivery ----------------------------------------------------------------------- */
+
+struct wishes {
+	struct smtp_client_recipient recipient; /* the same for each */
+	enum smtp_dsn_return ret;
+};
+
+static int read_notify(const struct cli_command *self, const char *text, unsigned *out)
+{
+	static const struct {
+		const char *word;
+		unsigned bit;
+	} words[] = {
+		{ "never", SMTP_DSN_NOTIFY_NEVER },
+		{ "success", SMTP_DSN_NOTIFY_SUCCESS },
+		{ "failure", SMTP_DSN_NOTIFY_FAILURE },
+		{ "delay", SMTP_DSN_NOTIFY_DELAY },
+	};
+	struct smtp_span rest = smtp_span_of(text);
+
+	while (rest.n > 0) {
+		const uint8_t *comma = memchr(rest.p, ',', rest.n);
+		size_t n = comma ? (size_t)(comma - rest.p) : rest.n;
+		unsigned bit = 0;
+
+		for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+			if (smtp_span_is_nocase(smtp_span_slice(rest, 0, n), words[i].word))
+				bit = words[i].bit;
+		*out |= bit;
+		rest = smtp_span_slice(rest, n + (comma != NULL), rest.n);
+		if (bit == 0 || (comma && rest.n == 0)) {
+			*out = 0;
+			break;
+		}
+	}
+	if (*out != 0 && (!(*out & SMTP_DSN_NOTIFY_NEVER) || *out == SMTP_DSN_NOTIFY_NEVER))
+		return CLI_DONE;
+	return cli_usage_error(self, "--notify %s: never, or some of success,failure,delay", text);
+}
+
+static int read_wishes(const struct cli_command *self, const struct send_values *v, struct wishes *w)
+{
+	memset(w, 0, sizeof *w);
+	if (v->ret && strcmp(v->ret, "full") == 0)
+		w->ret = SMTP_DSN_RETURN_FULL;
+	else if (v->ret && (strcmp(v->ret, "headers") == 0 || strcmp(v->ret, "hdrs") == 0))
+		w->ret = SMTP_DSN_RETURN_HEADERS;
+	else if (v->ret)
+		return cli_usage_error(self, "--ret %s: full or headers", v->ret);
+	return v->notify ? read_notify(self, v->notify, &w->recipient.notify) : CLI_DONE;
 }
 
 /* --- results --------------------------------------------------------------------------------- */
@@ -192,79 +272,88 @@ static int status_of(const struct smtp_client_result *results, size_t count)
 
 /* --- sending --------------------------------------------------------------------------------- */
 
-struct content_reader {
-	struct smtp_span rest;
+/* All that the command line says of one message. */
+struct job {
+	const struct send_values *values;
+	const struct envelope *envelope;
+	struct wishes wishes;
+	struct content content;
 };
 
-static int read_content(void *user, uint8_t *out, size_t cap, size_t *n)
+static void fill_transaction(struct smtp_client_transaction *txn, struct job *job,
+			     struct smtp_client_recipient *recipients)
 {
-	struct content_reader *reader = user;
-	struct smtp_span part = smtp_span_slice(reader->rest, 0, cap);
+	const struct envelope *e = job->envelope;
 
-	if (part.n > 0)
-		memcpy(out, part.p, part.n);
-	reader->rest = smtp_span_slice(reader->rest, part.n, reader->rest.n);
-	*n = part.n;
-	return 0;
+	txn->reverse_path = &e->from;
+	txn->forward_paths = e->to;
+	txn->forward_path_count = e->count;
+	for (size_t i = 0; i < e->count; i++)
+		recipients[i] = job->wishes.recipient;
+	txn->recipients = recipients;
+	txn->ret = job->wishes.ret;
+	txn->envid = job->values->envid;
+	txn->require_tls = job->values->require_tls;
+	txn->smtputf8 = !job->values->content.raw && has_utf8_address(e);
+	txn->content = content_source(&job->content);
+	/* What can be read once only may hold anything. */
+	txn->body = txn->content.rewind ? SMTP_BODY_7BIT : SMTP_BODY_8BITMIME;
 }
 
-static bool has_8bit(struct smtp_span content)
+static void warn_without_dsn(const struct smtp_client *client, const struct send_values *v)
 {
-	for (size_t i = 0; i < content.n; i++)
-		if (content.p[i] > 127)
-			return true;
-	return false;
+	if ((v->notify || v->ret || v->envid) && !smtp_client_extensions(client)->dsn)
+		cli_error("%s does not offer DSN: --notify, --ret and --envid are left out",
+			  smtp_client_peer(client));
 }
 
-static int transmit(struct smtp_client *client, const struct envelope *e, struct smtp_span content,
-		    bool json)
+static int transmit(struct smtp_client *client, struct job *job)
 {
+	const struct envelope *e = job->envelope;
 	struct smtp_client_result *results = calloc(e->count, sizeof *results);
-	struct content_reader reader = { content };
+	struct smtp_client_recipient *recipients = calloc(e->count, sizeof *recipients);
 	struct smtp_client_transaction txn = SMTP_CLIENT_TRANSACTION_INIT;
-	int err, status;
+	int err, status = CLI_TEMPORARY;
 
-	if (!results) {
+	if (!results || !recipients) {
 		cli_error("%s", smtp_error_str(SMTP_ENOMEM));
-		return CLI_TEMPORARY;
+		goto out;
 	}
-	txn.reverse_path = &e->from;
-	txn.forward_paths = e->to;
-	txn.forward_path_count = e->count;
-	txn.content_bytes = content.n;
-	txn.body = has_8bit(content) ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT;
-	txn.content = (struct smtp_client_content){ .read = read_content, .user = &reader };
+	fill_transaction(&txn, job, recipients);
+	warn_without_dsn(client, job->values);
 	err = smtp_client_send(client, &txn, results);
 	if (err)
 		cli_error("%s", smtp_client_problem(client));
 	status = status_of(results, e->count);
 	if (err == SMTP_EINVAL || err == SMTP_ETOOLONG)
 		status = CLI_USAGE; /* nothing was sent */
-	else if (json)
+	else if (job->values->connection.json)
 		report_json(e, results, client);
 	else
 		report_text(e, results);
+out:
 	free(results);
+	free(recipients);
 	return status;
 }
 
 static int send_it(const struct cli_command *self, const struct send_values *v,
 		   const struct envelope *e)
 {
+	struct job job = { .values = v, .envelope = e, .content = { .fd = -1 } };
 	struct connection connection;
 	struct smtp_client *client = NULL;
-	struct smtp_buf content;
-	int status;
+	int status = read_wishes(self, v, &job.wishes);
 
-	smtp_buf_init(&content, CONTENT_MAX);
-	status = content_make(&content, &v->content, &e->from.mailbox, e->mailboxes, e->to_count,
-			      e->mailboxes + e->to_count, e->cc_count);
+	if (status == CLI_DONE)
+		status = content_make(&job.content, &v->content, &e->from.mailbox, e->mailboxes,
+				      e->to_count, e->mailboxes + e->to_count, e->cc_count);
 	if (status == CLI_DONE)
 		status = connection_to(&client, &connection, self, v->server, &v->connection);
 	if (status == CLI_DONE)
-		status = transmit(client, e, smtp_buf_span(&content), v->connection.json);
+		status = transmit(client, &job);
 	smtp_client_free(client);
-	smtp_buf_release(&content);
+	content_release(&job.content);
 	return status;
 }
 

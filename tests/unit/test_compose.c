@@ -400,7 +400,7 @@ static const struct {
 static void break_fields(struct compose_message *m, enum fault fault)
 {
 	static const struct smtp_mailbox bad = { "a\r\nX: y", "x.org" };
-	static const struct smtp_mailbox foreign = { "\xc3\xa4", "x.org" };
+	static const struct smtp_mailbox foreign = { "\xe4", "x.org" };
 
 	m->has_text = fault != NOTHING;
 	m->subject = fault == SUBJECT_BREAK ? "a\nb" : fault == SUBJECT_CR ? "a\rb" :

@@ -20,7 +20,7 @@ import threading
 import time
 
 LINE_MAX = 65536
-POINTS = ("connect", "GREETING", "EHLO", "HELO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "content",
+POINTS = ("connect", "GREETING", "EHLO", "LHLO", "HELO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "content",
           "END", "RSET", "QUIT", "NOOP", "VRFY", "EXPN", "HELP")
 
 
@@ -46,6 +46,8 @@ class Session:
         self.messages = []
         self.tls = None        # protocol, once TLS runs
         self.user = None       # logged in
+        self.lmtp = False
+        self.certificate = None  # of the client, as Python tells it
         self.parameters = ""   # behind the path of the last MAIL
         self.begin = time.monotonic()
         self.closed = threading.Event()
@@ -64,6 +66,9 @@ class ScriptedServer:
        cut       a point or several: there the connection is closed without an answer; "content" is in
                  the middle of the content (after `cut_after` octets).
        extensions  keywords of EHLO besides STARTTLS and AUTH, which depend on the others.
+       path       of a unix socket to listen on instead. After LHLO there is one "END" (or "END b@x") for
+                 each recipient.
+       client_ca  PEM file: certificates of clients are asked for, those from it taken.
        certificate, key  PEM files: STARTTLS is offered; with implicit=True, TLS comes first.
        users     {name: password}: AUTH PLAIN and LOGIN are offered (over TLS, or always with
                  auth_in_clear)."""
@@ -71,7 +76,7 @@ class ScriptedServer:
     def __init__(self, replies=None, delays=None, cut=(), extensions=("PIPELINING", "8BITMIME",
                  "SIZE 52428800", "ENHANCEDSTATUSCODES"), certificate=None, key=None,
                  implicit=False, users=None, auth_in_clear=False, host="127.0.0.1", port=0,
-                 cut_after=0):
+                 cut_after=0, path=None, client_ca=None):
         self.replies = dict(replies or {})
         self.delays = dict(delays or {})
         self.cut = {cut} if isinstance(cut, str) else set(cut)
@@ -87,18 +92,22 @@ class ScriptedServer:
         if certificate:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.context.load_cert_chain(certificate, key)
+        if client_ca:
+            self.context.verify_mode = ssl.CERT_OPTIONAL
+            self.context.load_verify_locations(client_ca)
         self.sessions = []
         self.messages = []
         self.changed = threading.Condition()
         self.stopping = threading.Event()
         self.sockets = set()
         self.threads = []
-        self.listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        family = socket.AF_UNIX if path else socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.socket(family)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind((host, port))
+        self.listener.bind(path or (host, port))
         self.listener.listen(1024)
         self.host = host
-        self.port = self.listener.getsockname()[1]
+        self.port = None if path else self.listener.getsockname()[1]
         self.acceptor = threading.Thread(target=self._accept, daemon=True)
         self.acceptor.start()
 
@@ -161,7 +170,8 @@ class ScriptedServer:
                 sock, peer = self.listener.accept()
             except OSError:
                 return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.port:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             session = Session(peer)
             with self.changed:
                 self.sockets.add(sock)
@@ -249,6 +259,7 @@ class _Connection:
             self.server.sockets.discard(raw)
             self.server.sockets.add(self.sock)
         self.session.tls = self.sock.version()
+        self.session.certificate = self.sock.getpeercert() or None
         self.session.user = None
         self.buffer = b""
         self.sender, self.recipients = None, []
@@ -291,6 +302,10 @@ class _Connection:
         self.sender, self.recipients = None, []
         self.reply("EHLO", "\n".join("250" + ("-" if i + 1 < len(lines) else " ") + word
                                      for i, word in enumerate(lines)), line)
+
+    def run_lhlo(self, line):
+        self.session.lmtp = True
+        self.run_ehlo(line)
 
     def run_starttls(self, line):
         if not self.server.context:
@@ -347,7 +362,12 @@ class _Connection:
         content = (content + b"\r\n").replace(b"\r\n.", b"\r\n")[2:]
         message = Message(self.session, self.sender, list(self.recipients), content)
         self.sender, self.recipients = None, []
-        if self.reply("END", "250 2.0.0 taken", content) == "2":
+        if self.session.lmtp:
+            taken = [self.reply("END", "250 2.0.0 taken", to) == "2" for to in message.recipients]
+            message.recipients = [to for to, yes in zip(message.recipients, taken) if yes]
+        else:
+            taken = [self.reply("END", "250 2.0.0 taken", content) == "2"]
+        if any(taken):
             with self.server.changed:
                 self.session.messages.append(message)
                 self.server.messages.append(message)
