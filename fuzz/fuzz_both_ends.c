@@ -10,7 +10,13 @@
 
 #include "libsmtp/core/buf.h"
 
-enum { RECIPIENTS = 3, TRANSACTIONS = 2, INPUT_MAX = 1 << 16 };
+enum {
+	RECIPIENTS = 3,
+	TRANSACTIONS = 2,
+	INPUT_MAX = 1 << 16,
+	SHORT_MAX = 2048,
+	LONG_PACE = 200
+};
 
 /* Bits of the first octet. */
 enum {
@@ -269,6 +275,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (input.n > INPUT_MAX)
 		return 0;
+	if (input.n > SHORT_MAX && pace > 0 && pace < LONG_PACE)
+		pace = LONG_PACE; /* octet by octet it would take seconds */
 	b.message = input;
 	begin(&b);
 	play(&b, pace);
