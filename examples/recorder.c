@@ -16,7 +16,8 @@ static void print_message(const struct smtp_recorded_message *m, size_t number)
 	       m->protocol, *m->account ? " as " : "", m->account, m->helo_name, m->tls);
 	for (size_t i = 0; i < m->forward_path_count; i++)
 		printf("--- %s\n", m->rcpt_commands[i]);
-	(void)fwrite(m->content.p, 1, m->content.n, stdout);
+	if (m->content.n > 0)
+		(void)fwrite(m->content.p, 1, m->content.n, stdout);
 	printf("=== end of %zu\n", number + 1);
 	(void)fflush(stdout);
 }

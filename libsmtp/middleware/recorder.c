@@ -30,8 +30,12 @@ void smtp_recorder_options_init(struct smtp_recorder_options *options)
 	*options = (struct smtp_recorder_options){ .size = sizeof *options,
 						   .max_messages = MESSAGES_DEFAULT };
 	smtp_server_session_options_init(&options->session);
+	options->session.extensions = SMTP_SERVER_EXTENSIONS_DEFAULT | SMTP_SERVER_CHUNKING |
+				      SMTP_SERVER_BINARYMIME | SMTP_SERVER_SMTPUTF8 |
+				      SMTP_SERVER_DSN | SMTP_SERVER_REQUIRETLS | SMTP_SERVER_LIMITS;
 	options->session.auth_enabled = true;
 	options->session.auth_needs_tls = false;
+	options->session.mechanisms = SMTP_MECHANISMS_ALL;
 	options->session.max_message_bytes = UINT64_C(64) << 20;
 	options->session.error_delay_max_ms = 0;
 }
@@ -45,6 +49,17 @@ static int copy_text(char **copy, const char **text)
 	return *copy ? 0 : SMTP_ENOMEM;
 }
 
+/* Without a user any login is good: there is nothing that could be proven. */
+static int set_login(struct smtp_recorder *r)
+{
+	if (r->user)
+		return smtp_scram_keys_make(&r->scram, smtp_crypto_openssl(),
+					    smtp_span_of(r->password), SMTP_SCRAM_ITERATIONS_MIN);
+	r->options.session.mechanisms &= SMTP_MECHANISM_PLAIN | SMTP_MECHANISM_LOGIN |
+					 SMTP_MECHANISM_XOAUTH2 | SMTP_MECHANISM_OAUTHBEARER;
+	return 0;
+}
+
 static int copy_options(struct smtp_recorder *r, const struct smtp_recorder_options *given)
 {
 	struct smtp_recorder_options *o = &r->options;
@@ -53,7 +68,8 @@ static int copy_options(struct smtp_recorder *r, const struct smtp_recorder_opti
 	smtp_recorder_options_init(o);
 	if (given && middleware_options(o, sizeof *o, given, given->size) != 0)
 		return SMTP_EINVAL;
-	if ((unsigned)o->tls > SMTP_RECORDER_TLS || !o->certificate_file != !o->key_file)
+	if ((unsigned)o->tls > SMTP_RECORDER_TLS || !o->certificate_file != !o->key_file ||
+	    !o->user != !o->password)
 		return SMTP_EINVAL;
 	if (!o->address)
 		o->address = "127.0.0.1:0";
@@ -66,7 +82,7 @@ static int copy_options(struct smtp_recorder *r, const struct smtp_recorder_opti
 		err = copy_text(&r->user, &o->user);
 	if (!err)
 		err = copy_text(&r->password, &o->password);
-	return err;
+	return err ? err : set_login(r);
 }
 
 /* --- the certificate -------------------------------------------------------------------------- */

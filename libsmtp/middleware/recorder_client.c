@@ -16,7 +16,7 @@ int smtp_recorder_connect(struct smtp_recorder *r, struct smtp_client **out)
 	options.helo_name = "client.test";
 	options.timeout_ms = HELPER_TIMEOUT_MS;
 	options.user = r->user;
-	options.password = r->user && !r->password ? "" : r->password;
+	options.password = r->password;
 	options.auth_without_tls = true; /* it stays on this machine */
 	options.ca_file = r->certificate[0] ? r->certificate : NULL;
 	err = smtp_client_connect(out, r->url, &options);

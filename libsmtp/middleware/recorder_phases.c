@@ -99,18 +99,49 @@ static enum smtp_verdict on_helo(struct smtp_server_session *s, struct smtp_span
 	return verdict;
 }
 
+/* A token counts as a password. */
+static bool is_good_login(const struct smtp_recorder *r, const struct smtp_auth_request *request)
+{
+	struct smtp_span id = request->authentication_id;
+
+	if (!r->user)
+		return true;
+	if (id.n > 0 && !smtp_span_is(id, r->user))
+		return false;
+	return request->proven || (id.n > 0 && smtp_span_is(request->password, r->password)) ||
+	       smtp_span_is(request->token, r->password);
+}
+
 static enum smtp_verdict on_auth(struct smtp_server_session *s,
 				 const struct smtp_auth_request *request, void *user)
 {
 	struct smtp_recorder *r = user;
 	enum smtp_verdict verdict = SMTP_ACCEPT;
 
-	if (follow(s, r, SMTP_RECORDER_AUTH, NULL, &verdict) || !r->user)
+	if (follow(s, r, SMTP_RECORDER_AUTH, NULL, &verdict))
 		return verdict;
-	if (smtp_span_is(request->authentication_id, r->user) &&
-	    smtp_span_is(request->password, r->password ? r->password : ""))
-		return verdict;
-	return middleware_refuse(s, 535, "5.7.8", "wrong user name or password");
+	if (!is_good_login(r, request))
+		return middleware_refuse(s, 535, "5.7.8", "wrong user name or password");
+	if (request->authentication_id.n == 0 && /* a token alone */
+	    smtp_server_session_set_account(s, r->user ? r->user : "somebody") != 0)
+		return out_of_memory(s);
+	return verdict;
+}
+
+/* For mechanisms that prove the password without showing it; they are offered only if there is a user. */
+static enum smtp_verdict on_auth_lookup(struct smtp_server_session *s,
+					const struct smtp_auth_request *request, void *user)
+{
+	const struct smtp_recorder *r = user;
+	int err;
+
+	if (!r->user || !smtp_span_is(request->authentication_id, r->user))
+		return SMTP_ACCEPT;
+	if (strcmp(request->mechanism, "CRAM-MD5") == 0)
+		err = smtp_server_session_set_shared_secret(s, smtp_span_of(r->password));
+	else
+		err = smtp_server_session_set_scram_keys(s, &r->scram);
+	return err ? out_of_memory(s) : SMTP_ACCEPT;
 }
 
 /* --- the envelope ----------------------------------------------------------------------------- */
@@ -307,6 +338,7 @@ const struct smtp_server_session_handler recorder_handler = {
 	.connect = on_connect,
 	.helo = on_helo,
 	.auth = on_auth,
+	.auth_lookup = on_auth_lookup,
 	.mail = on_mail,
 	.rcpt = on_rcpt,
 	.data = on_data,

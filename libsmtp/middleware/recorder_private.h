@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <smtp/recorder.h>
+#include <smtp/sasl.h>
 #include <smtp/server.h>
 
 #include "libsmtp/core/buf.h"
@@ -79,6 +80,7 @@ struct smtp_recorder {
 	struct recorder_store store;
 	struct smtp_recorder_options options; /* texts: ours */
 	char *address, *user, *password, *hostname;
+	struct smtp_scram_keys scram; /* of the password, if there is a user */
 	char directory[RECORDER_PATH_MAX]; /* of the certificate made here; "": none */
 	char certificate[RECORDER_PATH_MAX];
 	char key[RECORDER_PATH_MAX];

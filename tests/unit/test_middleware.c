@@ -19,6 +19,7 @@ static struct smtp_server_session *session_behind(const struct smtp_middleware *
 	struct smtp_server_session *s = NULL;
 	struct smtp_middleware tail;
 
+	options.extensions |= SMTP_SERVER_SMTPUTF8;
 	events[0] = '\0';
 	ck_assert_int_eq(smtp_server_session_new(&s, &options, NULL, NULL), 0);
 	if (peer)
@@ -344,6 +345,10 @@ static const struct {
 	{ "bob@[192.0.2.8]", "550 5.7.1" },
 	{ "postmaster", "250" },
 	{ "postmaster@other.example", "550 5.7.1" },
+	{ "bob@b\xc3\xbc" "cher.example", "250" },
+	{ "bob@B\xc3\x9c" "CHER.example", "250" },
+	{ "bob@\xe4\xbe\x8b.example", "550 5.7.1" },
+	{ "bob@\xcc\x88x.example", "550 5.1.2" }, /* begins with a combining mark */
 };
 
 static const struct {
@@ -389,7 +394,7 @@ START_TEST(recipients)
 	char line[300];
 	const char *reply;
 
-	ck_assert_str_eq(told(s, EHLO "MAIL FROM:<>\r\n"), "220 250 250");
+	ck_assert_str_eq(told(s, EHLO "MAIL FROM:<> SMTPUTF8\r\n"), "220 250 250");
 	(void)snprintf(line, sizeof line, "RCPT TO:<%s>\r\n", domain_rows[_i].recipient);
 	ck_assert_uint_eq(feed(s, line), strlen(line));
 	reply = output(s);

@@ -373,7 +373,7 @@ START_TEST(stop_ends_delays)
 	wait.code = 451;
 	ck_assert_int_eq(smtp_recorder_rule(r, &wait), 0);
 	ck_assert_int_eq(pthread_create(&thread, NULL, send_one, r), 0);
-	while (!strstr(trace_of(r), "S: 354"))
+	while (!strstr(trace_of(r), "C: BDAT"))
 		(void)usleep(1000);
 	ck_assert_int_eq(smtp_recorder_stop(r, 10000), 0);
 	ck_assert_int_eq(smtp_recorder_stop(r, 10000), 0);
@@ -436,6 +436,9 @@ START_TEST(lmtp)
 	ck_assert_uint_eq(smtp_recorder_count(r), 1);
 	ck_assert_uint_eq(smtp_recorder_message(r, 0)->forward_path_count, 2);
 	ck_assert_str_eq(smtp_recorder_message(r, 0)->protocol, "LMTP");
+	smtp_recorder_reset(r);
+	send_to(r, "bob@b.example", 0);
+	ck_assert_uint_eq(smtp_recorder_count(r), 1);
 	smtp_recorder_free(r);
 }
 END_TEST
@@ -471,6 +474,9 @@ START_TEST(arguments)
 	struct smtp_recorder *r = NULL, *other = NULL;
 	char address[64];
 
+	smtp_recorder_options_init(&options);
+	options.user = "alice"; /* without a password */
+	ck_assert_int_eq(smtp_recorder_new(&r, &options), SMTP_EINVAL);
 	smtp_recorder_options_init(&options);
 	options.size = 4;
 	ck_assert_int_eq(smtp_recorder_new(&r, &options), SMTP_EINVAL);

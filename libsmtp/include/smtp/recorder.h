@@ -34,8 +34,8 @@ struct smtp_recorder_options {
 	enum smtp_recorder_tls tls;
 	const char *certificate_file; /* PEM; NULL: one for localhost and both loopback addresses is made */
 	const char *key_file;
-	const char *user;             /* NULL: any login is good; else this one with `password` */
-	const char *password;
+	const char *user;             /* NULL: any login is good; else this one only, by any mechanism */
+	const char *password;         /* set with `user`; it counts as a token too */
 	uint32_t max_messages;        /* kept; beyond: 452 4.3.1 */
 	/* Of its sessions: extensions, limits, `lmtp` ... hostname NULL: "recorder.test". */
 	struct smtp_server_session_options session;
