@@ -296,13 +296,24 @@ $(O)/install/%.service: packaging/%.service.in force
 	@mkdir -p $(@D)
 	@sed -e 's|@SBINDIR@|$(SBINDIR)|' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|' $< >$@
 
+# A page for each header is made from it, where there is a Python to do so.
+PYTHON3 ?= python3
+$(O)/man/made: scripts/man.py $(wildcard libsmtp/include/smtp/*.h) VERSION
+	$(call say,MAN,$(@D))
+	@mkdir -p $(@D)
+	@rm -f $(@D)/*.3
+	@if command -v $(PYTHON3) >/dev/null; then $(PYTHON3) scripts/man.py $(@D) $(VERSION); \
+	  else echo 'there is no $(PYTHON3): the manual pages of the headers are left out'; fi
+	@touch $@
+
 HEADERS  := $(sort $(wildcard libsmtp/include/smtp/*.h))
 MANPAGES := $(sort $(wildcard man/*.[1-8]))
+MANMADE  := $(patsubst %,smtp_%.3,$(filter-out smtp,$(basename $(notdir $(HEADERS)))))
 UNITS    := $(patsubst packaging/%.in,%,$(sort $(wildcard packaging/*.service.in)))
 D = $(DESTDIR)
 
 .PHONY: install uninstall
-install: library programs $(addprefix $(O)/install/,libsmtp.a libsmtp.pc $(UNITS))
+install: library programs $(addprefix $(O)/install/,libsmtp.a libsmtp.pc $(UNITS)) $(O)/man/made
 	install -d $(D)$(BINDIR) $(D)$(SBINDIR) $(D)$(LIBDIR)/pkgconfig $(D)$(INCLUDEDIR)/smtp
 	install -m 755 $(O)/$(SO) $(D)$(LIBDIR)/$(SO)
 	ln -sf $(SO) $(D)$(LIBDIR)/libsmtp.so.$(SOVERSION)
@@ -313,6 +324,8 @@ install: library programs $(addprefix $(O)/install/,libsmtp.a libsmtp.pc $(UNITS
 	$(foreach p,$(filter-out %/smtpc,$(PROGRAMS)),install -m 755 $(p) $(D)$(SBINDIR)$(newline))
 	$(foreach p,$(filter %/smtpc,$(PROGRAMS)),install -m 755 $(p) $(D)$(BINDIR)$(newline))
 	$(foreach m,$(MANPAGES),install -D -m 644 $(m) $(D)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))$(newline))
+	install -d $(D)$(MANDIR)/man3
+	for m in $(O)/man/*.3; do [ ! -f "$$m" ] || install -m 644 "$$m" $(D)$(MANDIR)/man3 || exit 1; done
 	$(foreach u,$(UNITS),install -D -m 644 $(O)/install/$(u) $(D)$(UNITDIR)/$(u)$(newline))
 	@[ -n '$(D)' ] || ldconfig 2>/dev/null || true # so that the library is found at once
 
@@ -322,6 +335,7 @@ uninstall:
 	-rmdir $(D)$(INCLUDEDIR)/smtp
 	rm -f $(D)$(SBINDIR)/smtpd $(D)$(SBINDIR)/smtpctl $(D)$(BINDIR)/smtpc
 	rm -f $(foreach m,$(MANPAGES),$(D)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)))
+	rm -f $(addprefix $(D)$(MANDIR)/man3/,$(MANMADE))
 	rm -f $(addprefix $(D)$(UNITDIR)/,$(UNITS))
 
 define newline
@@ -333,7 +347,7 @@ endef
 
 .PHONY: clean distclean help
 clean:
-	rm -rf $(addprefix $(BUILD)/,clang obj gen tests test-logs fuzz bench examples install installed san-* *.a *.so* \
+	rm -rf $(addprefix $(BUILD)/,clang obj gen man tests test-logs fuzz bench examples install installed san-* *.a *.so* \
 	  flags sources smtpd smtpctl smtpc)
 distclean:
 	@case $$(readlink run) in /var/tmp/libsmtp-run.*) rm -rf "$$(readlink run)" ;; esac

@@ -147,7 +147,7 @@ static int unlink_one(const char *path, const struct stat *st, int kind, struct 
 int main(int argc, char **argv)
 {
 	static const int threads[] = { 1, 8, THREADS_MAX };
-	struct smtp_spool_sweep swept;
+	struct smtp_spool_swept swept;
 	char folder[4096];
 	int err;
 

@@ -117,7 +117,7 @@ static void send_message(struct both *b)
 	txn.forward_path_count = RECIPIENTS;
 	txn.content_bytes = b->bits & SIZE_KNOWN ? b->message.n : 0;
 	txn.body = b->bits & WITH_BINARY ? SMTP_BODY_BINARYMIME : SMTP_BODY_8BITMIME;
-	txn.content = smtp_memory_content(&b->source, b->message);
+	txn.content = smtp_client_content_of(&b->source, b->message);
 	b->results = 0;
 	need(smtp_client_session_mail(b->client, &txn) == 0);
 }

@@ -28,7 +28,7 @@ packages_for()
 	case $1 in
 	build | run) echo "$compile" ;;
 	test) echo "$compile $tests" ;;
-	lint) echo "shellcheck universal-ctags python3" ;;
+	lint) echo "shellcheck universal-ctags python3 mandoc" ;;
 	fuzz) echo "$compile clang $(clang_runtime)" ;;
 	bench) echo "$compile python3 openssl sqlite3" ;;
 	*) die "unknown purpose '$1': build, run, test, lint, fuzz or bench" ;;

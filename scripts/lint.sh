@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: ISC
 # All checks that need no compiler: rules on the sources (lint.py), shell scripts (shellcheck),
-# the list of exported symbols, the tables of tests. Names file:line and the rule; exits 1 if anything is wrong.
+# the list of exported symbols, the tables of tests, the manual pages. Names file:line and the rule;
+# exits 1 if anything is wrong.
 
 set -u
 
@@ -15,6 +16,7 @@ for f in scripts/*.sh tests/*.sh tests/*/*.sh bench/*.sh examples/*.sh .ci/run; 
 done
 scripts/exports.sh --check || bad=1
 "${PYTHON:-python3}" scripts/check-coverage.py --partial || bad=1
+"${PYTHON:-python3}" scripts/man.py --check || bad=1
 
 [ "$bad" -eq 0 ] && echo "lint: nothing found"
 exit "$bad"

@@ -204,8 +204,8 @@ int content_make(struct content *out, const struct content_sources *s,
 struct smtp_client_content content_source(struct content *content)
 {
 	if (content->fd >= 0)
-		return smtp_fd_content(&content->file, content->fd);
-	return smtp_memory_content(&content->memory, smtp_buf_span(&content->message));
+		return smtp_client_content_of_fd(&content->file, content->fd);
+	return smtp_client_content_of(&content->memory, smtp_buf_span(&content->message));
 }
 
 void content_release(struct content *content)

@@ -12,7 +12,7 @@
 
 struct sweep {
 	struct smtp_spool *spool;
-	struct smtp_spool_sweep *result;
+	struct smtp_spool_swept *result;
 	void (*report)(const char *file, const char *reason, void *user);
 	void *user;
 	unsigned dir;
@@ -139,7 +139,7 @@ static int sweep_name(const char *name, void *user)
 	return set_aside(s, name, "not a name of the spool");
 }
 
-int smtp_spool_sweep(struct smtp_spool *spool, struct smtp_spool_sweep *result,
+int smtp_spool_sweep(struct smtp_spool *spool, struct smtp_spool_swept *result,
 		     void (*report)(const char *file, const char *reason, void *user), void *user)
 {
 	struct sweep s = { .spool = spool, .result = result, .report = report, .user = user };

@@ -287,7 +287,7 @@ static int memory_rewind(void *user)
 	return 0;
 }
 
-struct smtp_client_content smtp_memory_content(struct smtp_memory_content *state,
+struct smtp_client_content smtp_client_content_of(struct smtp_memory_content *state,
 					       struct smtp_span octets)
 {
 	*state = (struct smtp_memory_content){ .octets = octets };

@@ -292,7 +292,7 @@ static bool rule_is_valid(const struct smtp_recorder_rule *rule)
 	return class == 4 || class == 5 || (class == 2 && rule->phase != SMTP_RECORDER_CONTENT);
 }
 
-int smtp_recorder_rule(struct smtp_recorder *r, const struct smtp_recorder_rule *given)
+int smtp_recorder_add_rule(struct smtp_recorder *r, const struct smtp_recorder_rule *given)
 {
 	struct smtp_recorder_rule rule = SMTP_RECORDER_RULE_INIT;
 	struct recorder_rule *copy;

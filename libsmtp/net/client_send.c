@@ -35,7 +35,7 @@ static int fd_rewind(void *user)
 	return lseek(state->fd, (off_t)state->begin, SEEK_SET) < 0 ? SMTP_EIO : 0;
 }
 
-struct smtp_client_content smtp_fd_content(struct smtp_fd_content *state, int fd)
+struct smtp_client_content smtp_client_content_of_fd(struct smtp_fd_content *state, int fd)
 {
 	*state = (struct smtp_fd_content){ .fd = fd, .begin = lseek(fd, 0, SEEK_CUR) };
 	return (struct smtp_client_content){ fd_read, state, state->begin < 0 ? NULL : fd_rewind };
@@ -254,7 +254,7 @@ int smtp_client_send_text(struct smtp_client *c, const char *from, const char *c
 	txn.reverse_path = &sender;
 	txn.forward_paths = paths;
 	txn.forward_path_count = to_count;
-	txn.content = smtp_memory_content(&content, smtp_span_of(message));
+	txn.content = smtp_client_content_of(&content, smtp_span_of(message));
 	if (!err)
 		err = smtp_client_send(c, &txn, results);
 	free(paths);

@@ -176,7 +176,7 @@ static void report_swept(const char *file, const char *reason, void *user)
 
 static int open_spool(struct mail_main *m)
 {
-	struct smtp_spool_sweep sweep;
+	struct smtp_spool_swept sweep;
 	char *path = NULL;
 	int err = config_data_path(m->start->config, CONFIG_SPOOL_DIRECTORY, &path);
 

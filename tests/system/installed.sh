@@ -29,19 +29,31 @@ pkg()
 		--define-variable=libdir="$lib" --define-variable=includedir="$root/usr/include" "$@"
 }
 
+# alone NAME COMPILER STANDARD SUFFIX FLAGS...: each header by itself.
+alone()
+{
+	what=$1 compiler=$2 standard=$3 suffix=$4
+	shift 4
+	for h in "$root"/usr/include/smtp/*.h; do
+		echo "#include <smtp/${h##*/}>" >"$work/h.$suffix"
+		"$compiler" "-std=$standard" -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wundef \
+			-Wcast-qual -Werror "$@" -I"$root/usr/include" \
+			-fsyntax-only "$work/h.$suffix"
+		result $? "header smtp/${h##*/} alone as $what by $compiler"
+	done
+}
+
 headers_alone()
 {
-	for h in "$root"/usr/include/smtp/*.h; do
-		name=smtp/${h##*/}
-		echo "#include <$name>" >"$work/h.c"
-		cp "$work/h.c" "$work/h.cc"
-		${CC:-cc} -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wundef \
-			-Wstrict-prototypes -Werror -I"$root/usr/include" -fsyntax-only "$work/h.c"
-		result $? "header $name alone as C11"
-		${CXX:-c++} -std=c++11 -Wall -Wextra -Wpedantic -Wconversion -Wundef -Werror \
-			-I"$root/usr/include" -fsyntax-only "$work/h.cc"
-		result $? "header $name alone as C++11"
+	for compiler in gcc clang; do
+		if ! command -v $compiler >/dev/null; then
+			echo "ok headers alone by $compiler # SKIP it is not there"
+			continue
+		fi
+		alone C11 "$compiler" c11 c -Wstrict-prototypes -Wold-style-definition
+		alone C++17 "$compiler" c++17 cc -xc++ -Wzero-as-null-pointer-constant
 	done
+	alone C++11 "${CXX:-c++}" c++11 cc
 }
 
 # libsmtp.map names what the headers declare (lint sees to that); here: all of it is defined.
@@ -56,6 +68,56 @@ exported()
 	result $? "the installed archive exports the same"
 	[ -z "$(comm -12 "$work/got" tests/data/libesmtp-symbols)" ]
 	result $? "no name coincides with one of libESMTP"
+}
+
+# Options by their functions, a session, and a reply: what a program in C++ needs.
+links_cpp()
+{
+	cat >"$work/use.cc" <<-'CPP'
+		#include <smtp/smtp.h>
+		#include <cstring>
+		int main()
+		{
+			smtp_server_session_options options;
+			smtp_server_session_handler handler = {};
+			smtp_server_session *session = nullptr;
+			smtp_server_session_options_init(&options);
+			options.hostname = "mx.example.org";
+			handler.size = sizeof handler;
+			if (smtp_server_session_new(&session, &options, &handler, nullptr) != 0)
+				return 1;
+			bool good = smtp_server_session_start(session, 0) == 0;
+			smtp_span out = smtp_server_session_output(session);
+			good = good && out.n > 3 && std::memcmp(out.p, "220", 3) == 0;
+			smtp_server_session_free(session);
+			return good ? 0 : 1;
+		}
+	CPP
+	# shellcheck disable=SC2046 # lists of flags
+	"${CXX:-c++}" -std=c++17 -Wall -Wextra -Werror -o "$work/shared_cpp" "$work/use.cc" \
+		$(pkg --cflags --libs libsmtp) && LD_LIBRARY_PATH=$lib "$work/shared_cpp"
+	result $? "a program in C++ against the shared library"
+	# shellcheck disable=SC2046
+	"${CXX:-c++}" -std=c++17 -o "$work/static_cpp" "$work/use.cc" $(pkg --cflags libsmtp) \
+		"$lib/libsmtp.a" $(pkg --static --libs libsmtp | sed 's/-lsmtp//') && "$work/static_cpp"
+	result $? "a program in C++ against the static library"
+	# as a build system does it: -static-libs by pkg-config alone, with the folder of the archive first
+	mkdir -p "$work/archive" && cp "$lib/libsmtp.a" "$work/archive"
+	# shellcheck disable=SC2046
+	${CC:-cc} -o "$work/static_pc" "$work/use.c" -L"$work/archive" $(pkg --static --cflags --libs libsmtp |
+		sed "s|-L$lib||") && "$work/static_pc"
+	result $? "a program by pkg-config --static"
+}
+
+# The page of each header, and the names of its functions in it.
+pages()
+{
+	for h in "$root"/usr/include/smtp/*.h; do
+		name=$(basename "$h" .h)
+		[ "$name" = smtp ] && page=libsmtp.3 || page=smtp_$name.3
+		[ -s "$root/usr/share/man/man3/$page" ]
+		result $? "page $page is installed"
+	done
 }
 
 links()
@@ -80,11 +142,13 @@ links()
 	${CC:-cc} -o "$work/static" "$work/use.c" $(pkg --cflags libsmtp) "$lib/libsmtp.a" \
 		$(pkg --static --libs libsmtp | sed 's/-lsmtp//') && "$work/static"
 	result $? "a program against the static library"
+	links_cpp
 	readelf -d "$lib/libsmtp.so" | grep -q 'Library soname: \[libsmtp\.so\.0\]'
 	result $? "the soname is libsmtp.so.0"
 }
 
 headers_alone
 exported
+pages
 links
 exit $bad

@@ -226,7 +226,7 @@ static void rule(struct smtp_recorder *r, enum smtp_recorder_phase phase, unsign
 	rule.skip = skip;
 	rule.times = times;
 	rule.address = address;
-	ck_assert_int_eq(smtp_recorder_rule(r, &rule), 0);
+	ck_assert_int_eq(smtp_recorder_add_rule(r, &rule), 0);
 }
 
 static const struct {
@@ -301,7 +301,7 @@ START_TEST(cuts)
 	cut.cut = true;
 	cut.times = 1;
 	cut.delay_ms = _i % 2 ? 20 : 0;
-	ck_assert_int_eq(smtp_recorder_rule(r, &cut), 0);
+	ck_assert_int_eq(smtp_recorder_add_rule(r, &cut), 0);
 	err = smtp_recorder_send(r, "alice@a.example", "bob@b.example", "x\r\n");
 	ck_assert_msg(err == SMTP_ECLOSED || err == SMTP_EIO, "%d %s", err,
 		      smtp_recorder_problem(r));
@@ -322,7 +322,7 @@ START_TEST(cuts_within_content)
 	cut.phase = SMTP_RECORDER_CONTENT;
 	cut.cut = true;
 	cut.after_bytes = 200000;
-	ck_assert_int_eq(smtp_recorder_rule(r, &cut), 0);
+	ck_assert_int_eq(smtp_recorder_add_rule(r, &cut), 0);
 	for (size_t i = 0; i < sizeof large - 1; i++)
 		large[i] = i % 50 == 48 ? '\r' : i % 50 == 49 ? '\n' : 'x';
 	err = smtp_recorder_send(r, "a@b.example", "c@d.example", large + 150000);
@@ -343,7 +343,7 @@ START_TEST(delays)
 
 	wait.phase = SMTP_RECORDER_CONTENT;
 	wait.delay_ms = 100;
-	ck_assert_int_eq(smtp_recorder_rule(r, &wait), 0);
+	ck_assert_int_eq(smtp_recorder_add_rule(r, &wait), 0);
 	(void)clock_gettime(CLOCK_MONOTONIC, &begin);
 	send_to(r, "bob@b.example", 0);
 	(void)clock_gettime(CLOCK_MONOTONIC, &end);
@@ -371,7 +371,7 @@ START_TEST(stop_ends_delays)
 	wait.phase = SMTP_RECORDER_END;
 	wait.delay_ms = 3600000;
 	wait.code = 451;
-	ck_assert_int_eq(smtp_recorder_rule(r, &wait), 0);
+	ck_assert_int_eq(smtp_recorder_add_rule(r, &wait), 0);
 	ck_assert_int_eq(pthread_create(&thread, NULL, send_one, r), 0);
 	while (!strstr(trace_of(r), "C: BDAT"))
 		(void)usleep(1000);
@@ -397,7 +397,7 @@ START_TEST(rules_that_cannot_be)
 	struct smtp_recorder *r = NULL;
 
 	ck_assert_int_eq(smtp_recorder_new(&r, NULL), 0);
-	ck_assert_int_eq(smtp_recorder_rule(r, &bad_rules[_i]), SMTP_EINVAL);
+	ck_assert_int_eq(smtp_recorder_add_rule(r, &bad_rules[_i]), SMTP_EINVAL);
 	smtp_recorder_free(r);
 }
 END_TEST

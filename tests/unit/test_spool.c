@@ -778,7 +778,7 @@ static void on_report(const char *file, const char *reason, void *user)
 
 START_TEST(sweep_tidies)
 {
-	struct smtp_spool_sweep result;
+	struct smtp_spool_swept result;
 	char id[SMTP_QUEUE_ID_MAX + 1], name[64];
 	uint8_t *whole;
 	size_t n, taken;
@@ -820,7 +820,7 @@ END_TEST
 START_TEST(sweep_knows_the_folder)
 {
 	const char *id = put("x\r\n");
-	struct smtp_spool_sweep result;
+	struct smtp_spool_swept result;
 	const char *wrong = fixture_path("spool/queue/%02x/%s", spool_dir_of(id) ^ 1, id);
 
 	ck_assert_int_eq(rename(file_of(id), wrong), 0);
@@ -838,7 +838,7 @@ START_TEST(sweep_takes_the_state_to_the_dead_letter)
 
 	record_one(id);
 	ck_assert_int_eq(rename(file_of(id), fixture_path("spool/bounce/%s", id)), 0);
-	ck_assert_int_eq(smtp_spool_sweep(spool, &(struct smtp_spool_sweep){ 0 }, NULL, NULL), 0);
+	ck_assert_int_eq(smtp_spool_sweep(spool, &(struct smtp_spool_swept){ 0 }, NULL, NULL), 0);
 	ck_assert(fixture_exists(fixture_path("spool/bounce/%s.state", id)));
 	ck_assert_int_eq(fixture_count(fixture_path("spool/queue")), 0);
 }
@@ -851,7 +851,7 @@ END_TEST
 START_TEST(files_are_used_again)
 {
 	static char long_content[300000];
-	struct smtp_spool_sweep result;
+	struct smtp_spool_swept result;
 	struct stat before, after;
 	const char *id;
 
@@ -887,7 +887,7 @@ END_TEST
 /* What lies in free/ and is not empty is no file of ours to empty. */
 START_TEST(full_file_in_free_is_not_used)
 {
-	struct smtp_spool_sweep result;
+	struct smtp_spool_swept result;
 	const char *id = put("x\r\n");
 	struct stat st;
 
@@ -913,7 +913,7 @@ START_TEST(reopened_spool_has_it_all)
 	struct smtp_spool *other;
 	struct smtp_spool_file *file;
 	struct smtp_queue_entry *e;
-	struct smtp_spool_sweep result;
+	struct smtp_spool_swept result;
 
 	record_one(id);
 	ck_assert_int_eq(smtp_spool_open(&other, fixture_path("spool"), true), 0);

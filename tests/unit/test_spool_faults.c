@@ -107,9 +107,9 @@ static int queued(void)
 	return n;
 }
 
-static struct smtp_spool_sweep sweep(void)
+static struct smtp_spool_swept sweep(void)
 {
-	struct smtp_spool_sweep result;
+	struct smtp_spool_swept result;
 
 	ck_assert_int_eq(smtp_spool_sweep(spool, &result, NULL, NULL), 0);
 	return result;
@@ -526,7 +526,7 @@ START_TEST(sweep_with_faults_loses_nothing)
 
 	ck_assert_int_eq(put(&ways[0], id), 0);
 	for (int n = 1; met; n++) {
-		struct smtp_spool_sweep result;
+		struct smtp_spool_swept result;
 		int err;
 
 		fixture_fault(FIXTURE_FAIL, 1 << STORAGE_OPEN, n, EMFILE);

@@ -131,7 +131,7 @@ struct smtp_fd_content {
 	int fd;
 	int64_t begin; /* -1: no way back */
 };
-SMTP_API struct smtp_client_content smtp_fd_content(struct smtp_fd_content *state, int fd);
+SMTP_API struct smtp_client_content smtp_client_content_of_fd(struct smtp_fd_content *state, int fd);
 
 /** One command line, or "VRFY " and "EXPN " with an argument, HELP and NOOP with an optional one, RSET.
  *  An argument of VRFY or EXPN that is not ASCII goes with SMTPUTF8 (RFC 6531, 3.7.4.2), and is

@@ -133,7 +133,7 @@ struct smtp_memory_content {
 	struct smtp_span octets;
 	size_t at;
 };
-SMTP_API struct smtp_client_content smtp_memory_content(struct smtp_memory_content *state,
+SMTP_API struct smtp_client_content smtp_client_content_of(struct smtp_memory_content *state,
 							struct smtp_span octets);
 
 /** What goes along with one RCPT, when the server offers DSN. */

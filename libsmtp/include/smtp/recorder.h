@@ -134,7 +134,7 @@ struct smtp_recorder_rule {
 #define SMTP_RECORDER_RULE_INIT { .size = sizeof(struct smtp_recorder_rule) }
 
 /** Adds a rule, which is copied. SMTP_EINVAL, SMTP_ENOMEM. */
-SMTP_API SMTP_MUST_USE int smtp_recorder_rule(struct smtp_recorder *,
+SMTP_API SMTP_MUST_USE int smtp_recorder_add_rule(struct smtp_recorder *,
 					      const struct smtp_recorder_rule *rule);
 
 /* --- one-call helpers ------------------------------------------------------------------------- */

@@ -135,7 +135,7 @@ SMTP_API SMTP_MUST_USE int smtp_spool_list_dead(struct smtp_spool *,
 						int (*each)(const char *id, void *user), void *user);
 
 /** What a sweep found. */
-struct smtp_spool_sweep {
+struct smtp_spool_swept {
 	size_t unfinished; /* never accepted, removed */
 	size_t corrupt;    /* moved to corrupt/ */
 	size_t orphans;    /* state files without a message, removed */
@@ -143,7 +143,7 @@ struct smtp_spool_sweep {
 /** At the start, before anything else writes, by the one process that runs the queue: removes what was
  *  never accepted, sets aside what can't be read. `report` (may be NULL) is told each file that was
  *  moved. From then on files of finished messages are kept, emptied, for new ones. */
-SMTP_API SMTP_MUST_USE int smtp_spool_sweep(struct smtp_spool *, struct smtp_spool_sweep *result,
+SMTP_API SMTP_MUST_USE int smtp_spool_sweep(struct smtp_spool *, struct smtp_spool_swept *result,
 					    void (*report)(const char *file, const char *reason,
 							   void *user),
 					    void *user);
