@@ -63,8 +63,8 @@ static int read_response(struct smtp_sasl_server *x, struct smtp_span message)
 	struct smtp_span digest = smtp_span_slice(message, at + 1, SIZE_MAX);
 	int err;
 
-	if (at == 0 || at > SMTP_SASL_FIELD_MAX || message.p[at] != ' ' ||
-	    !smtp_span_all(digest, SMTP_CC_HEX))
+	if (at > SMTP_SASL_FIELD_MAX || !smtp_scram_is_prepared(smtp_span_slice(message, 0, at)) ||
+	    message.p[at] != ' ' || !smtp_span_all(digest, SMTP_CC_HEX))
 		return SMTP_SASL_MALFORMED;
 	err = smtp_buf_append(&x->first, message.p, at);
 	if (!err)

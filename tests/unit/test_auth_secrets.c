@@ -228,7 +228,8 @@ END_TEST
 START_TEST(server_shows_the_rest)
 {
 	make_tokens();
-	play_server("AUTH PLAIN " PLAIN64 "\r\nNOOP x\r\nFROB %P\r\nVRFY joe\r\n", "PLAIN", HELLO | TLS, 9999);
+	play_server("AUTH PLAIN " PLAIN64 "\r\nNOOP x\r\nFROB %P\r\nVRFY joe\r\n", "PLAIN",
+		    HELLO | TLS, 9999);
 	ck_assert_ptr_nonnull(strstr(w.shown, "server< EHLO client.example.com\n"));
 	ck_assert_ptr_nonnull(strstr(w.shown, "server< AUTH PLAIN ***\n"));
 	ck_assert_ptr_nonnull(strstr(w.shown, "server< NOOP x\n"));
