@@ -215,6 +215,16 @@ static int read_content(void *user, uint8_t *out, size_t cap, size_t *n)
 	return 0;
 }
 
+static int rewind_content(void *user)
+{
+	struct relay_transaction *txn = user;
+
+	if (!txn->content)
+		smtp_spool_reader_rewind(txn->reader);
+	txn->read = 0;
+	return 0;
+}
+
 static int begin_transaction(struct relay_session *session)
 {
 	struct relay_transaction *txn = session->txn;
@@ -237,7 +247,7 @@ static int begin_transaction(struct relay_session *session)
 	offer.forward_path_count = txn->count;
 	offer.content_bytes = txn->total_bytes;
 	offer.body = e->body_8bitmime ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT;
-	offer.content = (struct smtp_client_content){ .read = read_content, .user = txn };
+	offer.content = (struct smtp_client_content){ read_content, txn, rewind_content };
 	err = smtp_client_session_mail(smtp_client_conn_session(session->client), &offer);
 	free(forward_paths);
 	return err;
@@ -267,13 +277,22 @@ void relay_session_loaded(struct relay_session *session)
 	relay_session_serve(session);
 }
 
+/* Our own limit, or the server's MAILMAX (RFC 9422). */
+static uint64_t messages_max(const struct relay_session *session)
+{
+	struct smtp_client_session *client = smtp_client_conn_session(session->client);
+	uint64_t max = smtp_client_session_extensions(client)->mail_max;
+
+	return max > 0 && max < RELAY_MESSAGES_MAX ? max : RELAY_MESSAGES_MAX;
+}
+
 /* A transaction that came back because its used connection was closed under it has but one more try,
  * which a new connection is to get: some servers take one message on each. */
 static bool is_spent(const struct relay_session *session)
 {
 	const struct relay_transaction *next = session->next_hop->first;
 
-	return session->messages >= RELAY_MESSAGES_MAX ||
+	return session->messages >= messages_max(session) ||
 	       session->next_hop->relay->queue->draining ||
 	       (session->messages > 0 && next && next->requeued);
 }
