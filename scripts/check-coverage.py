@@ -85,11 +85,7 @@ def check_table():
                 say(TABLE, n, problem)
     missing = [i for i in wanted if i not in seen]
     if missing:
-        text = f"{len(missing)} ids are not here: {' '.join(missing)}"
-        if "--partial" in sys.argv:
-            print(f"{TABLE}: {text}")
-        else:
-            say(TABLE, 0, text)
+        say(TABLE, 0, f"{len(missing)} ids are not here: {' '.join(missing)}")
 
 
 check_table()

@@ -483,6 +483,22 @@ START_TEST(unknown_users_have_a_salt)
 }
 END_TEST
 
+/* Of randomness, not of the process, the clock and the host: nothing of one tells the next. */
+START_TEST(challenge_is_new)
+{
+	char first[512], second[512];
+
+	init_as(TLS, CRAM);
+	play();
+	snprintf(first, sizeof(first), "%s", say("AUTH CRAM-MD5"));
+	ck_assert(strncmp(first, "334 ", 4) == 0 && strlen(first) > 30);
+	ck_assert(strncmp(say("*"), "501 5.7.0", 9) == 0);
+	snprintf(second, sizeof(second), "%s", say("AUTH CRAM-MD5"));
+	ck_assert_str_ne(first, second);
+	auth_world_end(&w);
+}
+END_TEST
+
 /* The command line may have 512 octets; a token is longer. */
 START_TEST(long_initial_response)
 {
@@ -614,6 +630,7 @@ int main(void)
 	tcase_add_test(tc, server_without_its_key);
 	tcase_add_loop_test(tc, server_rows, 0, ROWS(servers));
 	tcase_add_test(tc, unknown_users_have_a_salt);
+	tcase_add_test(tc, challenge_is_new);
 	tcase_add_test(tc, long_initial_response);
 	tcase_add_test(tc, token_error);
 	tcase_add_test(tc, token_without_user);
