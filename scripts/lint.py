@@ -52,7 +52,8 @@ LAYERS = (
 
 # Types and headers of other libraries, and the only places that may name them.
 ADAPTERS = (
-    (re.compile(r"\bSSL(_CTX|_SESSION)?\s*\*|<openssl/ssl\.h>"), "SSL", ("libsmtp/net/tls.c",)),
+    (re.compile(r"\bSSL(_CTX|_SESSION)?\s*\*|<openssl/ssl\.h>"), "SSL", ("libsmtp/net/tls.c", "libsmtp/net/tls_pem.c",
+     "libsmtp/net/tls_server.c", "libsmtp/net/tls_private.h")),
     (re.compile(r"\bub_(ctx|event_base)\b|<unbound(-event)?\.h>"), "libunbound",
      ("libsmtp/net/resolver.c",)),
     (re.compile(r"\bsqlite3(_\w+)?\s*\*|<sqlite3\.h>"), "SQLite", ("storage/",)),

@@ -495,6 +495,11 @@ void smtp_conn_shutdown(struct smtp_conn *conn)
 		smtp_io_wake(conn->io, SMTP_IO_READ);
 }
 
+void smtp_conn_tls_details(const struct smtp_conn *conn, struct smtp_tls_details *out)
+{
+	smtp_tls_details(conn->tls, out);
+}
+
 const char *smtp_conn_problem(const struct smtp_conn *conn)
 {
 	if (conn->problem)

@@ -44,6 +44,8 @@ void smtp_conn_resume(struct smtp_conn *);
 /** Closes politely: close_notify, then shutdown of the sending half; free it when peer_closed (again, if
  *  it had come before) or failed comes or a short time is over. What is received is thrown away. */
 void smtp_conn_shutdown(struct smtp_conn *);
+/** After the handshake. */
+void smtp_conn_tls_details(const struct smtp_conn *, struct smtp_tls_details *out);
 /** Why the last call failed, one line; static or borrowed until the next call. */
 const char *smtp_conn_problem(const struct smtp_conn *);
 /** From `tls_started` on: see smtp_tls_channel(). */

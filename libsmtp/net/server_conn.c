@@ -69,6 +69,7 @@ void server_conn_free(struct server_conn *c)
 	smtp_timer_free(c->timer);
 	server_proxy_free(c->proxy);
 	smtp_conn_free(c->conn);
+	free(c->tls);
 	server_settings_unref(c->settings);
 	free(c);
 	server_loop_check_end(loop);
@@ -291,14 +292,21 @@ static void on_drained(void *user)
 	advance(c);
 }
 
-/* What AUTH may want of the TLS connection; nobody pays for it where there is no AUTH. */
+/* What AUTH may want of the TLS connection, and whom a certificate names; nobody pays for it where there
+ * is neither. */
 static int tell_tls(struct server_conn *c, const char *description)
 {
+	const struct server_certificates *certificates = &c->listener->certificates;
 	struct smtp_tls_channel_store store;
 	struct smtp_tls_channel channel;
 	int err = 0;
 
-	if (c->settings->session.auth_enabled) {
+	c->tls = malloc(sizeof *c->tls);
+	if (!c->tls)
+		return SMTP_ENOMEM;
+	smtp_conn_tls_details(c->conn, c->tls);
+	if (c->settings->session.auth_enabled || certificates->client_ca_file ||
+	    certificates->client_ca_pem) {
 		smtp_conn_tls_channel(c->conn, &store, &channel);
 		err = smtp_server_session_set_tls_channel(c->session, &channel);
 		sodium_memzero(&store, sizeof store);

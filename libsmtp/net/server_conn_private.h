@@ -51,6 +51,7 @@ struct server_conn {
 	struct server_slot *slot; /* for an answer from elsewhere; NULL: none is reserved */
 	uint64_t unanswerable;    /* the question for which there was no memory for one */
 	struct server_end remote, local;
+	struct smtp_tls_details *tls; /* NULL: no TLS */
 	char trace_id[SERVER_TRACE_ID_BYTES + 1];
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* server_internal.h - what the files of the server share. server.c: set-up and running.
- * server_listen.c: listeners and their settings. server_accept.c, server_conn.c, server_about.c: one
- * connection and its session. server_answer.c: verdicts from other threads. server_limits.c: counts.
- * server_shutdown.c: the end.
+ * server_listen.c, server_tls.c: listeners, their settings and certificates. server_accept.c,
+ * server_proxy.c, server_conn.c, server_about.c: one connection and its session. server_answer.c:
+ * verdicts from other threads. server_limits.c: counts. server_shutdown.c: the end.
  */
 #ifndef SMTP_NET_SERVER_INTERNAL_H
 #define SMTP_NET_SERVER_INTERNAL_H
@@ -26,6 +26,7 @@ enum {
 	SERVER_USES_MAX = 15, /* a session has 16 handlers; one is the listener's */
 	SERVER_PROBLEM_MAX = 512,
 	SERVER_NETWORKS_MAX = 256,
+	SERVER_CERTIFICATES_MAX = 64, /* of one listener */
 	SERVER_CHUNKS_MAX = 20, /* of slots for answers: 64 million */
 	SERVER_TRACE_ID_BYTES = 12
 };
@@ -59,14 +60,34 @@ struct server_settings {
 	struct smtp_tls_context *tls; /* NULL: none */
 };
 
+enum server_text {
+	SERVER_CERTIFICATE_FILE,
+	SERVER_KEY_FILE,
+	SERVER_PASSPHRASE,
+	SERVER_CERTIFICATE_PEM,
+	SERVER_KEY_PEM,
+	SERVER_TEXTS
+};
+
+/* One certificate as it was given; wiped when it is freed. */
+struct server_pair {
+	char *texts[SERVER_TEXTS]; /* NULL: not given */
+};
+
+struct server_certificates {
+	struct server_pair *pairs;
+	size_t count; /* 0: no TLS */
+	char *client_ca_file;
+	char *client_ca_pem;
+	bool require_client_certificate;
+};
+
 struct server_listener {
 	struct smtp_server *server;
 	struct server_listener *next;
 	pthread_mutex_t lock;             /* held to exchange or to take `settings`, no longer */
 	struct server_settings *settings;
-	char *certificate_file;
-	char *key_file;
-	char *key_passphrase;
+	struct server_certificates certificates; /* changed by set_certificate() only */
 	bool implicit_tls;
 	size_t index; /* in the order of listen() */
 	struct smtp_unix_socket unix_socket;
@@ -77,10 +98,24 @@ struct server_listener {
 
 /** The settings of now; given back with server_settings_unref(). Any thread. */
 struct server_settings *server_listener_settings(struct server_listener *);
+/** New settings for a listener. SMTP_EINVAL, SMTP_ENOMEM. */
+int server_settings_new(struct server_settings **out, const struct server_listener *listener,
+			const struct smtp_server_session_options *options,
+			struct smtp_tls_context *tls);
+/** Puts them in the place of the old ones. */
+void server_listener_exchange(struct server_listener *, struct server_settings *);
 /** Is that a proxy whose header is believed, and waited for? */
 bool server_listener_trusts(const struct server_listener *, const struct smtp_socket_address *peer);
 void server_settings_unref(struct server_settings *);
 void server_listeners_free(struct smtp_server *);
+
+/* --- server_tls.c ----------------------------------------------------------------------------- */
+
+int server_certificates_copy(struct server_certificates *out, const struct smtp_listener_options *);
+void server_certificates_release(struct server_certificates *);
+/** *tls NULL: there are none. */
+int server_certificates_load(const struct server_certificates *, struct smtp_tls_context **tls,
+			     char problem[SMTP_TLS_PROBLEM_MAX]);
 
 /* --- the server ------------------------------------------------------------------------------- */
 

@@ -3,7 +3,6 @@
  * those while the server runs. Accepting itself is listener.c.
  */
 #include <fcntl.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +35,7 @@ static void fill_auth(struct smtp_server_session_options *session,
 		memcpy(session->scram_fake_key, server->scram_fake_key, sizeof none);
 }
 
-static int settings_new(struct server_settings **out, const struct server_listener *listener,
+int server_settings_new(struct server_settings **out, const struct server_listener *listener,
 			const struct smtp_server_session_options *options,
 			struct smtp_tls_context *tls)
 {
@@ -88,7 +87,7 @@ struct server_settings *server_listener_settings(struct server_listener *listene
 	return settings;
 }
 
-static void exchange_settings(struct server_listener *listener, struct server_settings *settings)
+void server_listener_exchange(struct server_listener *listener, struct server_settings *settings)
 {
 	struct server_settings *old;
 
@@ -112,135 +111,10 @@ int smtp_server_set_session_options(struct smtp_server *server, size_t index,
 	if (!listener)
 		return SMTP_EINVAL;
 	now = server_listener_settings(listener);
-	err = settings_new(&settings, listener, options, now->tls);
+	err = server_settings_new(&settings, listener, options, now->tls);
 	server_settings_unref(now);
 	if (!err)
-		exchange_settings(listener, settings);
-	return err;
-}
-
-/* --- certificates ----------------------------------------------------------------------------- */
-
-static int load_tls(struct server_listener *listener, struct smtp_tls_context **tls,
-		    char problem[SMTP_TLS_PROBLEM_MAX])
-{
-	*tls = NULL;
-	*problem = '\0';
-	if (!listener->certificate_file)
-		return 0;
-	return smtp_tls_server_context_new(tls, listener->certificate_file, listener->key_file,
-					   listener->key_passphrase, problem);
-}
-
-static int reload_one(struct server_listener *listener, struct server_settings **out,
-		      char problem[SMTP_TLS_PROBLEM_MAX])
-{
-	struct server_settings *now = server_listener_settings(listener);
-	struct smtp_tls_context *tls;
-	int err = load_tls(listener, &tls, problem);
-
-	if (!err)
-		err = settings_new(out, listener, &now->session, tls);
-	smtp_tls_context_unref(tls);
-	server_settings_unref(now);
-	return err;
-}
-
-/* All are made before the first one is used: it goes well for every listener or for none. */
-int smtp_server_reload_tls(struct smtp_server *server, char *problem, size_t cap)
-{
-	struct server_settings **made;
-	char why[SMTP_TLS_PROBLEM_MAX] = "";
-	size_t count = 0;
-	size_t n = 0;
-	int err = 0;
-
-	for (struct server_listener *l = server->listeners; l; l = l->next)
-		count++;
-	made = calloc(count + 1, sizeof(struct server_settings *));
-	if (!made)
-		err = SMTP_ENOMEM;
-	for (struct server_listener *l = server->listeners; l && !err; l = l->next) {
-		err = reload_one(l, &made[n], why);
-		n += err == 0;
-	}
-	if (!err) {
-		n = 0;
-		for (struct server_listener *l = server->listeners; l; l = l->next)
-			exchange_settings(l, made[n++]);
-	} else {
-		while (n > 0)
-			server_settings_unref(made[--n]);
-	}
-	free(made);
-	if (problem && cap > 0)
-		(void)snprintf(problem, cap, "%s", err && !*why ? smtp_error_str(err) : why);
-	return err;
-}
-
-struct tls_files {
-	char *certificate, *key, *passphrase;
-};
-
-static bool copy_text(char **out, const char *text)
-{
-	*out = text ? strdup(text) : NULL;
-	return !text || *out;
-}
-
-static void tls_files_release(struct tls_files *files)
-{
-	if (files->passphrase)
-		sodium_memzero(files->passphrase, strlen(files->passphrase));
-	free(files->passphrase);
-	free(files->certificate);
-	free(files->key);
-}
-
-/* A listener that began without TLS stays so: its sessions were promised that. */
-static void swap_tls_files(struct smtp_server *server, struct tls_files *files)
-{
-	for (struct server_listener *l = server->listeners; l; l = l->next, files++) {
-		struct tls_files old = { l->certificate_file, l->key_file, l->key_passphrase };
-
-		if (!l->certificate_file)
-			continue;
-		l->certificate_file = files->certificate;
-		l->key_file = files->key;
-		l->key_passphrase = files->passphrase;
-		*files = old;
-	}
-}
-
-int smtp_server_set_certificate(struct smtp_server *server, const char *certificate_file,
-				const char *key_file, const char *key_passphrase, char *problem,
-				size_t cap)
-{
-	struct tls_files *files;
-	size_t count = 0;
-	int err = 0;
-
-	if (!certificate_file || !key_file)
-		return SMTP_EINVAL;
-	for (struct server_listener *l = server->listeners; l; l = l->next)
-		count++;
-	files = calloc(count + 1, sizeof *files);
-	if (!files)
-		return SMTP_ENOMEM;
-	for (size_t i = 0; i < count && !err; i++)
-		if (!copy_text(&files[i].certificate, certificate_file) ||
-		    !copy_text(&files[i].key, key_file) ||
-		    !copy_text(&files[i].passphrase, key_passphrase))
-			err = SMTP_ENOMEM;
-	if (!err) {
-		swap_tls_files(server, files);
-		err = smtp_server_reload_tls(server, problem, cap);
-		if (err)
-			swap_tls_files(server, files);
-	}
-	for (size_t i = 0; i < count; i++)
-		tls_files_release(&files[i]);
-	free(files);
+		server_listener_exchange(listener, settings);
 	return err;
 }
 
@@ -250,11 +124,7 @@ static void listener_free(struct server_listener *listener)
 {
 	if (!listener)
 		return;
-	if (listener->key_passphrase)
-		sodium_memzero(listener->key_passphrase, strlen(listener->key_passphrase));
-	free(listener->key_passphrase);
-	free(listener->certificate_file);
-	free(listener->key_file);
+	server_certificates_release(&listener->certificates);
 	free(listener->proxies);
 	smtp_unix_socket_close(&listener->unix_socket);
 	server_settings_unref(listener->settings);
@@ -319,12 +189,6 @@ static int listener_new(struct server_listener **out, struct smtp_server *server
 	listener->implicit_tls = options->implicit_tls;
 	listener->last = smtp_middleware_of(NULL, options->handler, options->user);
 	listener->last.blocking = options->blocking;
-	if (!copy_text(&listener->certificate_file, options->certificate_file) ||
-	    !copy_text(&listener->key_file, options->key_file) ||
-	    !copy_text(&listener->key_passphrase, options->key_passphrase)) {
-		listener_free(listener);
-		return SMTP_ENOMEM;
-	}
 	*out = listener;
 	return 0;
 }
@@ -339,12 +203,15 @@ static int set_up(struct server_listener *listener, const struct smtp_listener_o
 	if (err)
 		return server_fail(server, err == SMTP_ENOMEM ? err : SMTP_EINVAL, "proxy_networks",
 				   smtp_error_str(err));
-	err = load_tls(listener, &tls, problem);
+	err = server_certificates_copy(&listener->certificates, options);
+	if (err)
+		return server_fail(server, err, "certificates", smtp_error_str(err));
+	err = server_certificates_load(&listener->certificates, &tls, problem);
 	if (err)
 		return server_fail(server, err, "", problem);
 	if (listener->implicit_tls && !tls)
 		return server_fail(server, SMTP_EINVAL, "", "TLS from the start needs a certificate");
-	err = settings_new(&listener->settings, listener, &options->session, tls);
+	err = server_settings_new(&listener->settings, listener, &options->session, tls);
 	smtp_tls_context_unref(tls);
 	if (err)
 		return server_fail(server, err, "options of the session",

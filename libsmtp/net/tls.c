@@ -3,8 +3,8 @@
  * Octets go through a BIO of our own, because OpenSSL's raises SIGPIPE. Nothing here waits, and
  * nothing here knows of SMTP.
  */
-#include "libsmtp/net/tls.h"
-#include "libsmtp/net/tls_pin.h"
+#include "libsmtp/net/tls_private.h"
+
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,23 +21,7 @@
 #include <unistd.h>
 
 #include "libsmtp/net/tls_certificate.h"
-
-struct smtp_tls_context {
-	atomic_uint refs;
-	SSL_CTX *ssl;
-	BIO_METHOD *socket_method;
-	bool verify;
-	bool pinned;
-	uint8_t pin[SMTP_TLS_PIN_SIZE];
-};
-
-struct smtp_tls_stream {
-	struct smtp_tls_context *context;
-	SSL *ssl;
-	int fd;
-	int socket_errno; /* of the last system call that failed */
-	char problem[SMTP_TLS_PROBLEM_MAX];
-};
+#include "libsmtp/net/tls_pin.h"
 
 /* --- the BIO --------------------------------------------------------------------------------- */
 
@@ -108,7 +92,7 @@ static BIO_METHOD *new_socket_method(void)
 /* --- contexts -------------------------------------------------------------------------------- */
 
 /* The oldest error of the queue, which is the cause of the others; empties the queue. */
-static const char *error_reason(void)
+const char *smtp_tls_error_reason(void)
 {
 	unsigned long code = ERR_get_error();
 	const char *text = code ? ERR_reason_error_string(code) : NULL;
@@ -119,12 +103,12 @@ static const char *error_reason(void)
 	return text ? text : "unknown error";
 }
 
-static void say(char problem[SMTP_TLS_PROBLEM_MAX], const char *where, const char *what)
+void smtp_tls_say(char problem[SMTP_TLS_PROBLEM_MAX], const char *where, const char *what)
 {
 	(void)snprintf(problem, SMTP_TLS_PROBLEM_MAX, "%s%s%s", where, *where ? ": " : "", what);
 }
 
-static int new_context(struct smtp_tls_context **out, const SSL_METHOD *method)
+int smtp_tls_context_new(struct smtp_tls_context **out, const SSL_METHOD *method)
 {
 	struct smtp_tls_context *context = calloc(1, sizeof *context);
 
@@ -151,183 +135,20 @@ static int new_context(struct smtp_tls_context **out, const SSL_METHOD *method)
 	return 0;
 }
 
-/* A text of ours, never a question at the terminal. */
-static int passphrase_of(char *out, int cap, int writing, void *user)
-{
-	const char *passphrase = user;
-	size_t n = passphrase ? strlen(passphrase) : 0;
-
-	(void)writing;
-	if (n == 0 || cap < 0 || n > (size_t)cap)
-		return -1;
-	memcpy(out, passphrase, n);
-	return (int)n;
-}
-
-/* Opens a PEM file, so that what the file system says is told apart from what is in it. */
-static int open_pem(BIO **out, const char *file, char problem[SMTP_TLS_PROBLEM_MAX])
-{
-	FILE *fp = fopen(file, "re");
-
-	if (!fp) {
-		say(problem, file, strerrordesc_np(errno));
-		return SMTP_EACCESS;
-	}
-	*out = BIO_new_fp(fp, BIO_CLOSE);
-	if (!*out) {
-		(void)fclose(fp);
-		return SMTP_ENOMEM;
-	}
-	return 0;
-}
-
-static int load_certificate(SSL_CTX *ssl, const char *file, char problem[SMTP_TLS_PROBLEM_MAX])
-{
-	BIO *bio = NULL;
-	int err = open_pem(&bio, file, problem);
-
-	if (err)
-		return err;
-	(void)BIO_free(bio);
-	ERR_clear_error();
-	if (SSL_CTX_use_certificate_chain_file(ssl, file) == 1)
-		return 0;
-	if (ERR_GET_REASON(ERR_peek_error()) == PEM_R_NO_START_LINE) {
-		ERR_clear_error();
-		say(problem, file, "holds no PEM certificate");
-	} else {
-		say(problem, file, error_reason());
-	}
-	return SMTP_ETLS;
-}
-
-/* OpenSSL's own reasons do not tell these apart: looks at what kind of key the file holds. */
-static const char *key_problem(BIO *bio, const char *passphrase)
-{
-	bool found = false;
-	bool encrypted = false;
-	char *name;
-	char *header;
-	unsigned char *octets;
-	long n;
-
-	ERR_clear_error();
-	if (BIO_seek(bio, 0) < 0)
-		return "can't be read";
-	while (!found && PEM_read_bio(bio, &name, &header, &octets, &n) == 1) {
-		found = strstr(name, "PRIVATE KEY") != NULL;
-		encrypted = strstr(name, "ENCRYPTED") || strstr(header, "ENCRYPTED");
-		OPENSSL_free(name);
-		OPENSSL_free(header);
-		OPENSSL_clear_free(octets, (size_t)n);
-	}
-	ERR_clear_error();
-	if (!found)
-		return "holds no PEM private key";
-	if (!encrypted)
-		return "is damaged";
-	return passphrase ? "wrong passphrase" : "needs a passphrase";
-}
-
-static int load_key(SSL_CTX *ssl, const char *file, const char *passphrase,
-		    char problem[SMTP_TLS_PROBLEM_MAX])
-{
-	union {
-		const char *in;
-		void *out;
-	} user = { .in = passphrase };
-	BIO *bio = NULL;
-	EVP_PKEY *key;
-	int err = open_pem(&bio, file, problem);
-
-	if (err)
-		return err;
-	ERR_clear_error();
-	key = PEM_read_bio_PrivateKey(bio, NULL, passphrase_of, user.out);
-	if (!key)
-		say(problem, file, key_problem(bio, passphrase));
-	(void)BIO_free(bio);
-	if (!key)
-		return SMTP_ETLS;
-	if (SSL_CTX_use_PrivateKey(ssl, key) != 1)
-		err = SMTP_ETLS;
-	EVP_PKEY_free(key);
-	return err;
-}
-
-static int load_pair(SSL_CTX *ssl, const char *certificate_file, const char *key_file,
-		     const char *passphrase, char problem[SMTP_TLS_PROBLEM_MAX])
-{
-	int err = load_certificate(ssl, certificate_file, problem);
-
-	if (err)
-		return err;
-	err = load_key(ssl, key_file, passphrase, problem);
-	/* SSL_CTX_use_PrivateKey() refuses a key of another kind without a word about it. */
-	if ((err && !*problem) || (!err && SSL_CTX_check_private_key(ssl) != 1)) {
-		(void)snprintf(problem, SMTP_TLS_PROBLEM_MAX, "%s: does not match %s", key_file,
-			       certificate_file);
-		err = SMTP_ETLS;
-	}
-	ERR_clear_error();
-	return err;
-}
-
-int smtp_tls_server_context_new(struct smtp_tls_context **out, const char *certificate_file,
-				const char *key_file, const char *passphrase,
-				char problem[SMTP_TLS_PROBLEM_MAX])
-{
-	static const unsigned char session_context[] = "smtp";
-	struct smtp_tls_context *context = NULL;
-	int err;
-
-	*problem = '\0';
-	if (!certificate_file || !key_file) {
-		say(problem, "", "a certificate and its key are needed, each as a file");
-		return SMTP_EINVAL;
-	}
-	err = new_context(&context, TLS_server_method());
-	if (!err)
-		err = load_pair(context->ssl, certificate_file, key_file, passphrase, problem);
-	if (!err && (SSL_CTX_set_dh_auto(context->ssl, 1) != 1 ||
-		     SSL_CTX_set_session_id_context(context->ssl, session_context,
-						    sizeof session_context - 1) != 1 ||
-		     SSL_CTX_set_num_tickets(context->ssl, 1) != 1))
-		err = SMTP_ENOMEM;
-	if (err) {
-		if (!*problem)
-			say(problem, "", smtp_error_str(err));
-		smtp_tls_context_unref(context);
-		return err;
-	}
-	*out = context;
-	return 0;
-}
-
 static int load_trust(SSL_CTX *ssl, const char *ca_file, char problem[SMTP_TLS_PROBLEM_MAX])
 {
-	BIO *bio = NULL;
-	int err;
+	const struct smtp_tls_pem pem = { .file = ca_file };
 
 	if (!ca_file)
 		return SSL_CTX_set_default_verify_paths(ssl) == 1 ? 0 : SMTP_ETLS;
-	err = open_pem(&bio, ca_file, problem);
-	if (err)
-		return err;
-	(void)BIO_free(bio);
-	ERR_clear_error();
-	if (SSL_CTX_load_verify_file(ssl, ca_file) == 1)
-		return 0;
-	ERR_clear_error();
-	say(problem, ca_file, "holds no PEM certificates");
-	return SMTP_ETLS;
+	return smtp_tls_load_trust(ssl, &pem, false, problem);
 }
 
 int smtp_tls_client_context_new(struct smtp_tls_context **out, bool verify, const char *ca_file,
 				char problem[SMTP_TLS_PROBLEM_MAX])
 {
 	struct smtp_tls_context *context = NULL;
-	int err = new_context(&context, TLS_client_method());
+	int err = smtp_tls_context_new(&context, TLS_client_method());
 
 	*problem = '\0';
 	if (!err && verify) {
@@ -338,7 +159,7 @@ int smtp_tls_client_context_new(struct smtp_tls_context **out, bool verify, cons
 	ERR_clear_error();
 	if (err) {
 		if (!*problem)
-			say(problem, "", smtp_error_str(err));
+			smtp_tls_say(problem, "", smtp_error_str(err));
 		smtp_tls_context_unref(context);
 		return err;
 	}
@@ -351,8 +172,14 @@ int smtp_tls_client_context_set_certificate(struct smtp_tls_context *context,
 					    const char *passphrase,
 					    char problem[SMTP_TLS_PROBLEM_MAX])
 {
+	const struct smtp_tls_pair pair = {
+		.certificate.file = certificate_file,
+		.key.file = key_file,
+		.passphrase = passphrase,
+	};
+
 	*problem = '\0';
-	return load_pair(context->ssl, certificate_file, key_file, passphrase, problem);
+	return smtp_tls_load_pair(context->ssl, &pair, problem);
 }
 
 void smtp_tls_client_context_set_pin(struct smtp_tls_context *context,
@@ -374,6 +201,7 @@ void smtp_tls_context_unref(struct smtp_tls_context *context)
 	if (!context ||
 	    atomic_fetch_sub_explicit(&context->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	smtp_tls_context_unref(context->next);
 	SSL_CTX_free(context->ssl);
 	BIO_meth_free(context->socket_method);
 	free(context);
@@ -482,13 +310,13 @@ static void say_failure(struct smtp_tls_stream *stream)
 	long verified = SSL_get_verify_result(stream->ssl);
 
 	if (verified != X509_V_OK && stream->context->verify)
-		say(stream->problem, "certificate refused", X509_verify_cert_error_string(verified));
+		smtp_tls_say(stream->problem, "certificate refused", X509_verify_cert_error_string(verified));
 	else if (ERR_peek_error())
-		say(stream->problem, "", error_reason());
+		smtp_tls_say(stream->problem, "", smtp_tls_error_reason());
 	else if (stream->socket_errno)
-		say(stream->problem, "", strerrordesc_np(stream->socket_errno));
+		smtp_tls_say(stream->problem, "", strerrordesc_np(stream->socket_errno));
 	else
-		say(stream->problem, "", "the peer closed the connection");
+		smtp_tls_say(stream->problem, "", "the peer closed the connection");
 	ERR_clear_error();
 }
 
@@ -521,7 +349,7 @@ enum smtp_tls_result smtp_tls_handshake(struct smtp_tls_stream *stream)
 	}
 	if (result == SMTP_TLS_DONE && stream->context->pinned &&
 	    !smtp_tls_pin_matches(stream->context->pin, SSL_get0_peer_certificate(stream->ssl))) {
-		say(stream->problem, "certificate refused", "its key is not the pinned one");
+		smtp_tls_say(stream->problem, "certificate refused", "its key is not the pinned one");
 		result = SMTP_TLS_FAILED;
 	}
 	return result;

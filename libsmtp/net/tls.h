@@ -19,6 +19,29 @@ SMTP_MUST_USE int smtp_tls_server_context_new(struct smtp_tls_context **out,
 					      const char *certificate_file, const char *key_file,
 					      const char *passphrase,
 					      char problem[SMTP_TLS_PROBLEM_MAX]);
+/** PEM in a file, or as text in memory. */
+struct smtp_tls_pem {
+	const char *file;
+	const char *text; /* if there is no file */
+};
+
+struct smtp_tls_pair {
+	struct smtp_tls_pem certificate; /* with its chain */
+	struct smtp_tls_pem key;
+	const char *passphrase; /* NULL: none */
+};
+
+struct smtp_tls_server {
+	const struct smtp_tls_pair *pairs; /* the first is for clients that ask for no name, or another */
+	size_t count;
+	struct smtp_tls_pem client_ca; /* with it, clients are asked for certificates */
+	bool require_client_certificate;
+};
+
+/** The same with all that a server may have. */
+SMTP_MUST_USE int smtp_tls_server_context_make(struct smtp_tls_context **out,
+					       const struct smtp_tls_server *,
+					       char problem[SMTP_TLS_PROBLEM_MAX]);
 /** Client end. `ca_file` NULL: the system's certificates. verify false: any certificate will do. */
 SMTP_MUST_USE int smtp_tls_client_context_new(struct smtp_tls_context **out, bool verify,
 					      const char *ca_file,
@@ -61,6 +84,18 @@ void smtp_tls_shutdown(struct smtp_tls_stream *);
 bool smtp_tls_has_pending(const struct smtp_tls_stream *);
 /** "TLSv1.3 TLS_AES_256_GCM_SHA384" into a buffer of SMTP_TLS_DESCRIPTION_MAX. */
 void smtp_tls_describe(const struct smtp_tls_stream *, char out[SMTP_TLS_DESCRIPTION_MAX]);
+enum { SMTP_TLS_SUBJECT_MAX = 512, SMTP_TLS_FINGERPRINT_MAX = 65, SMTP_TLS_NAME_MAX = 256 };
+
+/** About a connection of a server; texts are "" when there is nothing. */
+struct smtp_tls_details {
+	const char *version; /* static, as is `cipher` */
+	const char *cipher;
+	bool client_is_verified; /* its certificate comes from an authority of the server */
+	char server_name[SMTP_TLS_NAME_MAX];              /* that the client asked for */
+	char client_subject[SMTP_TLS_SUBJECT_MAX];        /* RFC 2253; cut if longer */
+	char client_fingerprint[SMTP_TLS_FINGERPRINT_MAX]; /* SHA-256, 64 hexadecimal digits */
+};
+void smtp_tls_details(const struct smtp_tls_stream *stream, struct smtp_tls_details *out);
 /** What SASL can bind to and whom the client's verified certificate names (SMTP_TLS_IDENTITY_MAX; server
  *  end). Spans point into `store`; what is not there is empty. After the handshake. */
 struct smtp_tls_channel_store {

@@ -73,6 +73,15 @@ SMTP_API void smtp_server_free(struct smtp_server *);
 /** One line about the last error of set-up; "" if none. Borrowed until the next call. */
 SMTP_API const char *smtp_server_problem(const struct smtp_server *);
 
+/** A certificate with its chain, and its key: PEM in files, or as text in memory. */
+struct smtp_certificate {
+	const char *certificate_file;
+	const char *key_file;
+	const char *key_passphrase; /* NULL: none */
+	const char *certificate_pem; /* if there is no file */
+	const char *key_pem;
+};
+
 /** One address to listen on. Everything is copied but `handler`, which must outlive the server. */
 struct smtp_listener_options {
 	size_t size;
@@ -84,7 +93,7 @@ struct smtp_listener_options {
 	const int *fds;
 	size_t fd_count;
 	bool implicit_tls;              /* TLS before the greeting (RFC 8314) */
-	const char *certificate_file;   /* PEM; NULL: no TLS here */
+	const char *certificate_file;   /* PEM; without any certificate there is no TLS here */
 	const char *key_file;
 	const char *key_passphrase;     /* NULL: none */
 	struct smtp_server_session_options session; /* offer_starttls, tls_active are set by the server */
@@ -97,6 +106,18 @@ struct smtp_listener_options {
 	 * without a valid one it is closed. From anywhere else such a header ends the session. */
 	const char *proxy_networks;
 	unsigned unix_mode; /* permissions of the file of a unix socket; 0: 0600 */
+	const char *certificate_pem; /* instead of certificate_file and key_file: text in memory */
+	const char *key_pem;
+	/* Further ones, 64 in all: a client that asks for a name (SNI) is shown the first certificate that
+	 * has it, else the first of all. */
+	const struct smtp_certificate *certificates;
+	size_t certificate_count;
+	/* Authorities of client certificates, PEM in a file or in memory; with them a client is asked for
+	 * one. One that they have signed is told by smtp_server_session_client_identity() and allows AUTH
+	 * EXTERNAL; without such a one the session goes on without, or the handshake fails if required. */
+	const char *client_ca_file;
+	const char *client_ca_pem;
+	bool require_client_certificate;
 };
 
 #define SMTP_LISTENER_OPTIONS_INIT                                                                 \
@@ -127,11 +148,11 @@ SMTP_API int smtp_server_wait(struct smtp_server *);
  *  closes what is left after `deadline_ms`; run() then returns, when the last blocking function has. 0:
  *  closes at once. May be called again: the later deadline holds. Before run(): it can't run any more. */
 SMTP_API void smtp_server_shutdown(struct smtp_server *, uint32_t deadline_ms);
-/** From any thread while it runs: reads the files of certificates again and uses them for new
- *  handshakes. On error nothing changes; `problem` (may be NULL) receives one line. */
+/** From any thread while it runs: reads the files of certificates and authorities again and uses them for
+ *  new handshakes. On error nothing changes; `problem` (may be NULL) receives one line. */
 SMTP_API SMTP_MUST_USE int smtp_server_reload_tls(struct smtp_server *, char *problem, size_t cap);
-/** The same with other files, for every listener that has a certificate. Not beside a reload_tls() of
- *  another thread. `key_passphrase` may be NULL. */
+/** The same with other files for the first certificate of every listener that has one. Not beside a
+ *  reload_tls() of another thread. `key_passphrase` may be NULL. */
 SMTP_API SMTP_MUST_USE int smtp_server_set_certificate(struct smtp_server *,
 						       const char *certificate_file,
 						       const char *key_file,
@@ -178,6 +199,22 @@ SMTP_API int smtp_server_drop(struct smtp_ticket ticket);
 
 /** A short unique name of the session for logs, letters and digits. */
 SMTP_API const char *smtp_server_session_trace_id(const struct smtp_server_session *);
+/** About the TLS of a session; texts are "" when there is nothing. */
+struct smtp_session_tls {
+	size_t size;
+	const char *version;     /* "TLSv1.3" */
+	const char *cipher;      /* "TLS_AES_256_GCM_SHA384" */
+	const char *server_name; /* that the client asked for (SNI) */
+	/* Of the certificate that the client showed, trusted or not: its subject (RFC 2253, cut at 511
+	 * octets) and its SHA-256, 64 hexadecimal digits. */
+	const char *client_subject;
+	const char *client_fingerprint;
+	bool client_is_verified; /* it comes from an authority of the listener */
+};
+/** Fills *out up to out->size, which the caller sets; pointers live as long as the session. SMTP_ESTATE:
+ *  there is no TLS; SMTP_EINVAL: another size than any version of the struct. */
+SMTP_API SMTP_MUST_USE int smtp_server_session_tls(const struct smtp_server_session *,
+						   struct smtp_session_tls *out);
 /** The index of the loop that runs it, from 0. */
 SMTP_API unsigned smtp_server_session_loop(const struct smtp_server_session *);
 
