@@ -101,14 +101,18 @@ static int put_name(struct smtp_buf *out, const char *before, const char *name, 
 	return err ? err : smtp_buf_append_text(out, behind);
 }
 
-/* "from" Extended-Domain */
+/* "from" Extended-Domain; TCP-info = address-literal / ( Domain FWS address-literal ) */
 static int put_from(struct smtp_buf *out, const struct smtp_received *received)
 {
 	const char *peer = received->peer_address;
 	int err = put_name(out, " from ", received->helo_name, "");
 
 	if (!err && peer)
-		err = put_name(out, strchr(peer, ':') ? " ([IPv6:" : " ([", peer, "])");
+		err = smtp_buf_append_text(out, " (");
+	if (!err && peer && received->peer_name && received->peer_name[0] != '\0')
+		err = put_name(out, "", received->peer_name, " ");
+	if (!err && peer)
+		err = put_name(out, strchr(peer, ':') ? "[IPv6:" : "[", peer, "])");
 	return err ? err : smtp_buf_append_text(out, "\r\n\t");
 }
 

@@ -17,6 +17,7 @@ struct smtp_received {
 	const struct smtp_mailbox *for_mailbox; /* NULL: left out (more than one recipient) */
 	const char *tls;          /* "TLSv1.3 TLS_AES_256_GCM_SHA384"; NULL: none; as a comment */
 	int64_t time_s;           /* seconds since 1970, UTC */
+	const char *peer_name;    /* found by its address; NULL or "": not known; made safe here */
 };
 
 /** Appends the whole field, folded, with its CRLF. A hostile helo_name cannot leave its place. */

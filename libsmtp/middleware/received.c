@@ -70,6 +70,7 @@ static int add_field(struct smtp_server_session *session, const char *hostname)
 		.for_mailbox = for_mailbox(session),
 		.tls = tls[0] ? tls : NULL,
 		.time_s = time(NULL),
+		.peer_name = smtp_server_session_peer_name(session),
 	};
 	struct smtp_buf field;
 	int err;
