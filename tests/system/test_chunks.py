@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import tap
 from daemon import Daemon, message
-from remote import relaying, verify_signature
+from remote import relaying, settled, submit, verify_signature, wait_report
 from scripted import ScriptedServer
 
 
@@ -120,6 +120,44 @@ def test_half_a_chunk_is_no_message():
         d.wait_log("event=session.close", "messages=0")
         tap.wait_for(lambda: d.spool_files() == [], 20, "files are left in the spool")
         assert d.mails("bob") == []
+
+
+CHUNKING = ("PIPELINING", "8BITMIME", "SIZE 52428800", "ENHANCEDSTATUSCODES", "CHUNKING")
+
+
+def test_relay_by_chunks():
+    """Short and long, with dots and bare ends of content: what arrives is what was signed."""
+    bodies = {"short": ".\r\n..\r\nlast line\r\n", "long": ("." + "y" * 99 + "\r\n") * 4000}
+    with ScriptedServer(extensions=CHUNKING) as remote, relaying(remote) as d:
+        for count, (token, body) in enumerate(bodies.items(), 1):
+            submit(d, "someone@elsewhere.test", token, body)
+            remote.wait_messages(count)
+            content = remote.messages[-1].content
+            assert content.endswith(b"\r\n\r\n" + body.encode()), content[-80:]
+            assert verify_signature(d, content)
+        assert not any(line.startswith("DATA") for line in remote.commands())
+        assert sum(line.startswith("BDAT") for line in remote.commands()) > 3
+
+
+def test_refused_chunk_bounces():
+    with ScriptedServer({"BDAT": "554 5.7.1 we do not want this"}, extensions=CHUNKING) as remote, \
+            relaying(remote) as d:
+        submit(d, "someone@elsewhere.test", "long", "z" * 70 + "\r\n" + ("z" * 98 + "\r\n") * 3000)
+        report = wait_report(d)
+        assert report.status("someone@elsewhere.test") == ("failed", "5.7.1"), report.text
+        assert remote.messages == []
+
+
+def test_connection_lost_in_a_chunk_is_tried_again():
+    with ScriptedServer(cut="content", cut_after=10000, extensions=CHUNKING) as remote, \
+            relaying(remote) as d:
+        submit(d, "someone@elsewhere.test", "long", ("z" * 98 + "\r\n") * 3000)
+        d.wait_log("event=delivery.defer")
+        remote.cut = set()
+        remote.wait_messages(1)
+        assert remote.messages[0].content.endswith(b"z\r\n")
+        settled(d)
+        assert len(remote.messages) == 1
 
 
 if __name__ == "__main__":

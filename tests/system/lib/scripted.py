@@ -20,7 +20,7 @@ import threading
 import time
 
 LINE_MAX = 65536
-POINTS = ("connect", "GREETING", "EHLO", "LHLO", "HELO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "content",
+POINTS = ("connect", "GREETING", "EHLO", "LHLO", "HELO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "content",
           "END", "RSET", "QUIT", "NOOP", "VRFY", "EXPN", "HELP")
 
 
@@ -61,7 +61,8 @@ class ScriptedServer:
     """replies   {point: answer or list of answers or function(line, session) -> answer}. A list is used
                  up one by one over all sessions; its last one stays. Lines of an answer are divided by
                  "\\n" and sent as they are, with CRLF. None: no answer at all, the server stays silent.
-                 "GREETING" and "END" (behind the dot) are points too; "RCPT b@x" is one address.
+                 "GREETING" and "END" (behind the dot, or the last chunk) are points too; "RCPT b@x" is one address.
+                 With an answer to "BDAT" each chunk gets it, and no message comes of them.
        delays    {point: seconds} before the answer.
        cut       a point or several: there the connection is closed without an answer; "content" is in
                  the middle of the content (after `cut_after` octets).
@@ -218,6 +219,7 @@ class _Connection:
         self.buffer = b""
         self.sender = None
         self.recipients = []
+        self.chunks = b""
 
     def close(self):
         try:
@@ -348,6 +350,31 @@ class _Connection:
         elif self.reply("DATA", "354 go ahead", line) == "3":
             self.take_content()
 
+    def take_octets(self, count):
+        while len(self.buffer) < count:
+            if "content" in self.server.cut and len(self.buffer) > self.server.cut_after:
+                raise Cut
+            part = self.sock.recv(65536)
+            if not part:
+                raise EOFError
+            self.buffer += part
+        octets, self.buffer = self.buffer[:count], self.buffer[count:]
+        return octets
+
+    def run_bdat(self, line):
+        words = line.upper().split(" ")
+        assert words[1].isdigit() and words[2:] in ([], ["LAST"]), line
+        if not any(word.startswith("CHUNKING") for word in self.server.extensions):
+            raise Cut  # nobody has asked for that, and what follows is no command
+        self.chunks += self.take_octets(int(words[1]))
+        if not self.recipients:
+            self.sock.sendall(b"503 5.5.1 no recipients\r\n")
+        elif len(words) == 2 or "BDAT" in self.server.replies:
+            self.reply("BDAT", "250 2.0.0 got it", line)
+        else:
+            content, self.chunks = self.chunks, b""
+            self.finish(content)
+
     def take_content(self):
         """Only CRLF.CRLF ends it."""
         data = b"\r\n" + self.buffer
@@ -359,7 +386,9 @@ class _Connection:
                 raise EOFError
             data += part
         content, self.buffer = data.split(b"\r\n.\r\n", 1)
-        content = (content + b"\r\n").replace(b"\r\n.", b"\r\n")[2:]
+        self.finish((content + b"\r\n").replace(b"\r\n.", b"\r\n")[2:])
+
+    def finish(self, content):
         message = Message(self.session, self.sender, list(self.recipients), content)
         self.sender, self.recipients = None, []
         if self.session.lmtp:
@@ -374,7 +403,7 @@ class _Connection:
                 self.server.changed.notify_all()
 
     def run_rset(self, line):
-        self.sender, self.recipients = None, []
+        self.sender, self.recipients, self.chunks = None, [], b""
         self.reply("RSET", "250 2.0.0 ok", line)
 
     def run_quit(self, line):
