@@ -93,7 +93,10 @@ def by_curl(w, to=(TO,), content=CONTENT, auth=None, password=PASSWORD, sender=F
             "--upload-file", w.file("message", content), "--url",
             f"{'smtps' if w.mode == TLS else 'smtp'}://localhost:{w.port}/client.example.com"]
     args += ["--ssl-reqd"] if w.mode == STARTTLS else []
-    args += ["--user", f"{USER}:{password}", "--login-options", f"AUTH={auth}"] if auth else []
+    if auth in ("XOAUTH2", "OAUTHBEARER"):
+        args += ["--user", USER, "--oauth2-bearer", password]
+    elif auth:
+        args += ["--user", f"{USER}:{password}", "--login-options", f"AUTH={auth}"]
     for address in to:
         args += ["--mail-rcpt", address]
     code, text = run("curl", *args, *options)
@@ -132,6 +135,11 @@ passwordeval cat {w.file('password', password)}
     return code == 0, text
 
 
+# What else they know: SCRAM-SHA-256 of msmtp is GNU SASL's, the rest their own.
+MECHANISMS = {"smtplib": ("PLAIN", "LOGIN", "CRAM-MD5"),
+              "curl": ("PLAIN", "LOGIN", "CRAM-MD5", "XOAUTH2", "OAUTHBEARER"),
+              "swaks": ("PLAIN", "LOGIN", "CRAM-MD5"),
+              "msmtp": ("PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER")}
 CLIENTS = {"smtplib": by_smtplib, "curl": by_curl, "swaks": by_swaks, "msmtp": by_msmtp}
 
 
@@ -148,7 +156,7 @@ def delivers(client, mode):
 
 
 def logs_in(client, mechanism):
-    head = ["option auth_enabled true", "option require_auth true", "option auth_needs_tls true",
+    head = [f"mechanisms {mechanism}", "option auth_enabled true", "option require_auth true", "option auth_needs_tls true",
             f"auth {USER} {PASSWORD}", f"secret {PASSWORD}"]
     for mode in (STARTTLS, TLS):
         with World(mode, *head) as w:
@@ -167,7 +175,7 @@ def add_tests(names):
         for mode in HEADS:
             names[f"test_{client}_{mode.replace(' ', '_')}"] = \
                 lambda client=client, mode=mode: delivers(client, mode)
-        for mechanism in ("PLAIN", "LOGIN"):
+        for mechanism in MECHANISMS[client]:
             names[f"test_{client}_AUTH_{mechanism}"] = \
                 lambda client=client, mechanism=mechanism: logs_in(client, mechanism)
 
@@ -241,6 +249,29 @@ def test_smtplib_8bitmime():
         good, text = by_smtplib(w, options=("BODY=8BITMIME",))
         assert good, text
         w.expect(b"content " + CONTENT)
+
+
+def test_smtputf8():
+    address = "b\u00f6b@ex\u00e4mple.org"
+    a_label = "b\u00f6b@xn--exmple-cua.org"  # curl's way
+    for client, options, arrives in (("smtplib", ("SMTPUTF8",), address), ("curl", (), a_label)):
+        with World(PLAIN, "extension SMTPUTF8 on") as w:
+            good, text = CLIENTS[client](w, to=(address,), options=options)
+            assert good, (client, text)
+            w.expect("messages 1")
+            w.expect(f"envelope <{FROM}> <{arrives}>")
+    with World(PLAIN) as w:  # smtplib would not even try
+        good, text = by_curl(w, to=(address,))
+        assert not good and "553 5.6.7" in text, text
+        w.expect("messages 0")
+
+
+def test_dsn():
+    with World(PLAIN, "extension DSN on") as w:
+        good, text = by_msmtp(w, options=("--dsn-notify=success,failure", "--dsn-return=hdrs"))
+        assert good, text
+        w.expect("messages 1")
+        w.expect("params SUCCESS FAILURE")
 
 
 def test_null_reverse_path():

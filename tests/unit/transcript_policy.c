@@ -166,6 +166,21 @@ static bool read_rule(struct policy *policy, unsigned phase, const char *text)
 	return true;
 }
 
+static bool read_mechanisms(struct policy *policy, char *text)
+{
+	policy->options.mechanisms = 0;
+	policy->options.crypto = smtp_crypto_openssl();
+	policy->has_lookup = true;
+	for (char *name = strtok_r(text, " ", &text); name; name = strtok_r(NULL, " ", &text)) {
+		unsigned mechanism = smtp_mechanism_of(smtp_span_of(name));
+
+		if (!mechanism)
+			return false;
+		policy->options.mechanisms |= mechanism;
+	}
+	return policy->options.mechanisms != 0;
+}
+
 static bool read_login(struct policy *policy, const char *text)
 {
 	size_t i = policy->login_count;
@@ -206,6 +221,8 @@ bool policy_read(struct policy *policy, char *text)
 		return read_trusted(policy, rest);
 	if (strcmp(text, "auth") == 0)
 		return read_login(policy, rest);
+	if (strcmp(text, "mechanisms") == 0)
+		return read_mechanisms(policy, rest);
 	if (strcmp(text, "pending") == 0)
 		return read_pending(policy, rest);
 	if (strcmp(text, "secret") == 0 && policy->secret_count < 4) {
@@ -300,9 +317,36 @@ static enum smtp_verdict on_auth(struct smtp_server_session *s,
 
 	for (size_t i = 0; i < policy->login_count && !rule; i++)
 		if (span_is(request->authentication_id, policy->logins[i][0]) &&
-		    span_is(request->password, policy->logins[i][1]))
+		    (request->proven || span_is(request->password, policy->logins[i][1]) ||
+		     span_is(request->token, policy->logins[i][1])))
 			return decide(scene, s, AUTH, NULL);
 	return decide(scene, s, AUTH, rule ? rule : &wrong);
+}
+
+/* Who is not there gives nothing, and fails at the end. */
+static enum smtp_verdict on_auth_lookup(struct smtp_server_session *s,
+					const struct smtp_auth_request *request, void *user)
+{
+	const struct policy *policy = ((struct scene *)user)->policy;
+	struct smtp_scram_keys keys;
+	int err = 0;
+
+	for (size_t i = 0; i < policy->login_count; i++) {
+		struct smtp_span password = smtp_span_of(policy->logins[i][1]);
+
+		if (!span_is(request->authentication_id, policy->logins[i][0]))
+			continue;
+		if (strcmp(request->mechanism, "CRAM-MD5") == 0)
+			err = smtp_server_session_set_shared_secret(s, password);
+		else if (smtp_scram_keys_make(&keys, smtp_crypto_openssl(), password,
+					      SMTP_SCRAM_ITERATIONS_MIN) != 0)
+			abort();
+		else
+			err = smtp_server_session_set_scram_keys(s, &keys);
+	}
+	if (err != 0)
+		abort();
+	return SMTP_ACCEPT;
 }
 
 static void add_path(struct scene *scene, const struct smtp_path *path)
@@ -500,6 +544,8 @@ void scene_init(struct scene *scene, const struct policy *policy)
 	};
 	if (policy->has_expn)
 		scene->handler.expn = on_expn;
+	if (policy->has_lookup)
+		scene->handler.auth_lookup = on_auth_lookup;
 }
 
 void scene_release(struct scene *scene)

@@ -25,6 +25,7 @@ struct policy {
 	unsigned pending; /* set of phases */
 	struct smtp_network trusted[4]; /* to say XCLIENT */
 	bool has_expn;    /* some rule is about EXPN */
+	bool has_lookup;  /* mechanisms are named: SCRAM and CRAM-MD5 can be among them */
 	char logins[4][2][POLICY_TEXT_MAX];
 	size_t login_count;
 	char secrets[4][POLICY_TEXT_MAX];
