@@ -101,6 +101,8 @@ static void answer(struct smtp_server_session *s, bool accepted, const struct sm
 		server_reply(s, 252, "2.0.0", unknown);
 	else if (utf8 && accepted && !s->args.smtputf8)
 		server_reply(s, 252, "2.6.8", "the answer needs UTF-8, ask with SMTPUTF8");
+	else if (utf8 && !s->args.smtputf8 && given->code / 100 == 5)
+		server_reply(s, given->code, "5.6.8", "no; the answer needs UTF-8, ask with SMTPUTF8");
 	else
 		server_phase_answer(s, accepted, given, 252, "2.0.0", unknown);
 }
