@@ -123,21 +123,37 @@ static void read_listener_pair(struct reading *r, const yaml_node_pair_t *pair,
 	const char *name = scalar(r, key, "listen");
 	const char *text = scalar(r, value, "listen");
 
+	const char **at;
+
 	if (name == NULL || text == NULL)
 		return;
-	if (strcmp(name, "address") == 0)
-		out->address = text;
-	else if (strcmp(name, "role") == 0)
-		out->role = text;
-	else
+	at = strcmp(name, "address") == 0 ? &out->address :
+	     strcmp(name, "role") == 0	  ? &out->role :
+					    NULL;
+	if (at == NULL)
 		add_error(r, key->start_mark, "listen: unknown name \"%.60s\" (address and role "
 			  "are known)", name);
+	else if (*at != NULL)
+		add_error(r, key->start_mark, "listen: %s is there twice", name);
+	else
+		*at = text;
+}
+
+/** Both texts are looked at, whatever is wrong with the first. */
+static void add_listener(struct reading *r, const yaml_node_t *node,
+			 const struct listener_texts *texts)
+{
+	char problem[SETTING_PROBLEM_MAX] = "";
+	enum config_role role = ROLE_MX;
+
+	add_result(r, node, "listen", setting_read_role(texts->role, &role, problem), problem);
+	add_result(r, node, "listen",
+		   setting_add_listener(r->config, texts->address, role, problem), problem);
 }
 
 static void read_listener(struct reading *r, const yaml_node_t *node)
 {
 	struct listener_texts texts = { NULL, NULL };
-	char problem[SETTING_PROBLEM_MAX] = "";
 	yaml_node_pair_t *pair;
 
 	if (node->type == YAML_MAPPING_NODE)
@@ -148,9 +164,7 @@ static void read_listener(struct reading *r, const yaml_node_t *node)
 		add_error(r, node->start_mark,
 			  "listen: each entry is { address: \"*:25\", role: mx }");
 	else
-		add_result(r, node, "listen",
-			   setting_add_listener(r->config, texts.address, texts.role, problem),
-			   problem);
+		add_listener(r, node, &texts);
 }
 
 static void read_listeners(struct reading *r, const yaml_node_t *node)
@@ -279,12 +293,12 @@ static void read_mapping(struct reading *r, const yaml_node_t *node, const char 
 static int default_listeners(struct config *c)
 {
 	char problem[SETTING_PROBLEM_MAX];
-	int err = setting_add_listener(c, "*:25", "mx", problem);
+	int err = setting_add_listener(c, "*:25", ROLE_MX, problem);
 
 	if (err == 0 && c->tls_certificate[0] != '\0')
-		err = setting_add_listener(c, "*:465", "submissions", problem);
+		err = setting_add_listener(c, "*:465", ROLE_SUBMISSIONS, problem);
 	if (err == 0 && c->tls_certificate[0] != '\0')
-		err = setting_add_listener(c, "*:587", "submission", problem);
+		err = setting_add_listener(c, "*:587", ROLE_SUBMISSION, problem);
 	return err;
 }
 
@@ -387,6 +401,22 @@ static void add_yaml_error(struct reading *r, const yaml_parser_t *parser)
 	add_error(r, mark, "%s", parser->problem != NULL ? parser->problem : "not YAML");
 }
 
+/** Behind a "---" other settings would stand unread. */
+static void read_end(struct reading *r, yaml_parser_t *parser)
+{
+	yaml_document_t document;
+	const yaml_node_t *root;
+
+	if (!yaml_parser_load(parser, &document)) {
+		add_yaml_error(r, parser);
+		return;
+	}
+	root = yaml_document_get_root_node(&document);
+	if (root != NULL)
+		add_error(r, root->start_mark, "a second document: all settings belong into one");
+	yaml_document_delete(&document);
+}
+
 static void read_document(struct reading *r, yaml_parser_t *parser)
 {
 	yaml_document_t document;
@@ -406,6 +436,8 @@ static void read_document(struct reading *r, yaml_parser_t *parser)
 		complete(r, root->start_mark);
 	}
 	yaml_document_delete(&document);
+	if (root != NULL)
+		read_end(r, parser);
 }
 
 static int folder_of(const char *file, char **out)

@@ -161,6 +161,22 @@ static int set_pattern(struct config *c, const struct setting *s, const char *te
 	return set_path(c, s, text, folder);
 }
 
+/** The range in the units in which it is written. */
+static int out_of_range(char problem[SETTING_PROBLEM_MAX], const struct setting *s, const char *text)
+{
+	void (*const format)(uint64_t, char[VALUE_TEXT_MAX]) =
+		s->kind == SETTING_DURATION ? value_duration_format :
+		s->kind == SETTING_BYTES    ? value_bytes_format :
+					      value_number_format;
+	char min[VALUE_TEXT_MAX], max[VALUE_TEXT_MAX];
+
+	format(s->min, min);
+	format(s->max, max);
+	(void)snprintf(problem, SETTING_PROBLEM_MAX, "\"%.80s\" is out of range, %s to %s", text, min,
+		       max);
+	return SMTP_EINVAL;
+}
+
 static int set_number(struct config *c, const struct setting *s, const char *text,
 		      char problem[SETTING_PROBLEM_MAX])
 {
@@ -174,13 +190,8 @@ static int set_number(struct config *c, const struct setting *s, const char *tex
 			     s->kind == SETTING_DURATION ? "a duration such as 30s, 5m, 4h or 5d" :
 			     s->kind == SETTING_BYTES	 ? "a size such as 512KiB or 50MiB" :
 							   "a whole number");
-	if (value < s->min || value > s->max) {
-		(void)snprintf(problem, SETTING_PROBLEM_MAX,
-			       "\"%.80s\" is out of range, %llu to %llu%s", text,
-			       (unsigned long long)s->min, (unsigned long long)s->max,
-			       s->kind == SETTING_DURATION ? " ms" : "");
-		return SMTP_EINVAL;
-	}
+	if (value < s->min || value > s->max)
+		return out_of_range(problem, s, text);
 	if (s->kind == SETTING_NUMBER)
 		*(uint32_t *)(void *)((char *)c + s->offset) = (uint32_t)value;
 	else
@@ -287,16 +298,23 @@ static bool has_listener(const struct config *c, const char *address)
 	return false;
 }
 
-int setting_add_listener(struct config *c, const char *address, const char *role,
+int setting_read_role(const char *text, enum config_role *out, char problem[SETTING_PROBLEM_MAX])
+{
+	int choice = choice_of(roles, text);
+
+	if (choice < 0)
+		return wrong(problem, text, "a role: mx, submission or submissions");
+	*out = (enum config_role)choice;
+	return 0;
+}
+
+int setting_add_listener(struct config *c, const char *address, enum config_role role,
 			 char problem[SETTING_PROBLEM_MAX])
 {
-	int choice = choice_of(roles, role);
 	char *copy;
 
 	if (!value_is_listen_address(address))
 		return wrong(problem, address, "an address with a port, such as \"*:25\"");
-	if (choice < 0)
-		return wrong(problem, role, "a role: mx, submission or submissions");
 	if (has_listener(c, address))
 		return wrong(problem, address, "possible: it is there twice");
 	if (c->listener_count == CONFIG_LISTENERS_MAX)
@@ -305,7 +323,7 @@ int setting_add_listener(struct config *c, const char *address, const char *role
 	if (copy == NULL)
 		return SMTP_ENOMEM;
 	c->listeners[c->listener_count].address = copy;
-	c->listeners[c->listener_count++].role = (enum config_role)choice;
+	c->listeners[c->listener_count++].role = role;
 	return 0;
 }
 

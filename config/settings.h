@@ -33,7 +33,7 @@ struct setting {
 	const char *help;
 };
 
-enum { SETTING_PROBLEM_MAX = 320 };
+enum { SETTING_PROBLEM_MAX = 320, VALUE_TEXT_MAX = 24 };
 
 extern const struct setting settings[];
 extern const size_t setting_count;
@@ -50,7 +50,9 @@ SMTP_MUST_USE int setting_assign(struct config *, const struct setting *, const 
 				 const char *folder, char problem[SETTING_PROBLEM_MAX]);
 SMTP_MUST_USE int setting_add_duration(struct config *, const struct setting *, const char *text,
 				       char problem[SETTING_PROBLEM_MAX]);
-SMTP_MUST_USE int setting_add_listener(struct config *, const char *address, const char *role,
+SMTP_MUST_USE int setting_read_role(const char *text, enum config_role *out,
+				    char problem[SETTING_PROBLEM_MAX]);
+SMTP_MUST_USE int setting_add_listener(struct config *, const char *address, enum config_role role,
 				       char problem[SETTING_PROBLEM_MAX]);
 SMTP_MUST_USE int setting_add_route(struct config *, const char *domain, const char *url,
 				    char problem[SETTING_PROBLEM_MAX]);
@@ -60,6 +62,10 @@ SMTP_MUST_USE int settings_default(struct config *);
 /* values.c: texts to values; SMTP_EINVAL for another form, SMTP_ETOOLONG out of 64 bits. */
 SMTP_MUST_USE int value_duration(const char *text, uint64_t *ms);
 SMTP_MUST_USE int value_bytes(const char *text, uint64_t *bytes);
+/** The other way round, in the largest unit without a fraction: "1d" for 86400000. */
+void value_duration_format(uint64_t ms, char out[VALUE_TEXT_MAX]);
+void value_bytes_format(uint64_t bytes, char out[VALUE_TEXT_MAX]);
+void value_number_format(uint64_t number, char out[VALUE_TEXT_MAX]);
 /** "*:25", "192.0.2.1:25", "[::1]:25": is it an address to listen on? */
 bool value_is_listen_address(const char *text);
 bool value_is_resolver(const char *text);

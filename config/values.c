@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* values.c - the texts of single settings as values: durations, sizes, addresses. */
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "config/settings.h"
@@ -60,6 +61,34 @@ int value_duration(const char *text, uint64_t *ms)
 int value_bytes(const char *text, uint64_t *bytes)
 {
 	return value_with_unit(text, size_units, sizeof size_units / sizeof *size_units, bytes);
+}
+
+static void format_with_unit(uint64_t value, const struct unit *units, size_t count,
+			     char out[VALUE_TEXT_MAX])
+{
+	const struct unit *best = &units[0];
+	size_t i;
+
+	for (i = 1; i < count && value > 0; i++)
+		if (value % units[i].factor == 0 && units[i].factor > best->factor)
+			best = &units[i];
+	(void)snprintf(out, VALUE_TEXT_MAX, "%llu%s", (unsigned long long)(value / best->factor),
+		       value > 0 ? best->name : "");
+}
+
+void value_duration_format(uint64_t ms, char out[VALUE_TEXT_MAX])
+{
+	format_with_unit(ms, duration_units, sizeof duration_units / sizeof *duration_units, out);
+}
+
+void value_bytes_format(uint64_t bytes, char out[VALUE_TEXT_MAX])
+{
+	format_with_unit(bytes, size_units, sizeof size_units / sizeof *size_units, out);
+}
+
+void value_number_format(uint64_t number, char out[VALUE_TEXT_MAX])
+{
+	format_with_unit(number, size_units, 1, out);
 }
 
 static bool is_port(const char *text)

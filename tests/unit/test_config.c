@@ -114,6 +114,9 @@ static const struct {
 	  "\"many\" is not a whole number" },
 	{ "too small", HEAD "limits: { recipients: 5 }\n", ":2:23:",
 	  "out of range, 100 to 10000" },
+	{ "too short", HEAD "timeouts: { command: 0 }\n", ":2:22:", "out of range, 1s to 1d" },
+	{ "too long", HEAD "queue: { lifetime: 400d }\n", ":2:20:", "out of range, 1s to 365d" },
+	{ "no size", HEAD "limits: { message_size: 0 }\n", ":2:25:", "out of range, 64KiB to " },
 	{ "negative", HEAD "limits: { connections: -1 }\n", ":2:24:",
 	  "is not a whole number" },
 	{ "overflow", HEAD "limits: { message_size: 99999999999999999999GiB }\n", ":2:25:",
@@ -129,6 +132,8 @@ static const struct {
 	{ "address twice",
 	  HEAD "listen:\n - { address: \"*:25\", role: mx }\n - { address: \"*:25\", role: mx }\n",
 	  ":4:4:", "twice" },
+	{ "address and address", HEAD "listen: [ { address: \"*:25\", address: \"*:26\", role: mx } ]\n",
+	  ":2:30:", "address is there twice" },
 	{ "listen key", HEAD "listen: [ { adress: \"*:25\", role: mx } ]\n", ":2:13:",
 	  "unknown name \"adress\"" },
 	{ "twice", HEAD HEAD, ":2:1:", "is there twice" },
@@ -155,6 +160,8 @@ static const struct {
 	  "ADDRESS@PORT" },
 	{ "level", HEAD "log: { level: loud }\n", ":2:15:",
 	  "debug, info, warn or error" },
+	{ "second document", HEAD "---\n" HEAD, ":3:1:", "a second document" },
+	{ "second document, not yaml", HEAD "---\na: [\n", ":4:1:", "" },
 	{ "not yaml", HEAD "a: [\n", ":3:1:",
 	  "" },
 	{ "mapping", "- a\n", ":1:1:", "name: value" },
@@ -193,6 +200,9 @@ START_TEST(all_errors_at_once)
 	ck_assert_int_eq(load("hostname: \"-\"\nuserr: x\nlog: { level: x, format: y }\n", &c,
 			      &errors), SMTP_EINVAL);
 	ck_assert_uint_eq(errors.count, 4);
+	config_errors_release(&errors);
+	ck_assert_int_eq(load("listen: [ { address: x, role: y, z: 1 } ]\n", &c, &errors), SMTP_EINVAL);
+	ck_assert_uint_eq(errors.count, 3);
 	config_errors_release(&errors);
 }
 END_TEST
