@@ -4,6 +4,8 @@
  */
 #include "fuzz/fuzz.h"
 
+#include <string.h>
+
 #include "libsmtp/core/address_list.h"
 #include "libsmtp/core/buf.h"
 #include "libsmtp/core/syntax.h"
@@ -38,6 +40,7 @@ static void check_mailbox(const struct smtp_mailbox *m)
 	struct smtp_mailbox again;
 
 	need(n > 0 && !smtp_span_has(smtp_span_of(text), SMTP_CC_CONTROL));
+	need(strpbrk(m->local_part, "@<>") == NULL);
 	need(smtp_mailbox_parse(&again, smtp_span_make(text, n), SMTP_ADDRESS_UTF8) == 0);
 	need(smtp_mailbox_equal(m, &again));
 }

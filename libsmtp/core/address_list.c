@@ -224,10 +224,11 @@ static int read_domain(struct smtp_reader *rd, struct gathered *out)
 	return err;
 }
 
-/* An encoded word has no place in an address (RFC 2047, 5): some would show what it decodes to. */
-static bool has_encoded_word(const char *text)
+/* An encoded word has no place in an address (RFC 2047, 5): some would show what it decodes to. And
+ * between quotes there may stand what looks like another address to who searches for one. */
+static bool looks_like_another(const char *local_part)
 {
-	return strstr(text, "=?") != NULL;
+	return strstr(local_part, "=?") != NULL || strpbrk(local_part, "@<>") != NULL;
 }
 
 /* Both parts go through the one parser of mailboxes, which knows what may be in them. */
@@ -239,7 +240,7 @@ static int check_mailbox(const struct gathered *local_part, const struct gathere
 
 	if (local_part->is_too_long || local_part->n > SMTP_LOCAL_PART_MAX || domain->is_too_long)
 		return SMTP_ETOOLONG;
-	if (has_encoded_word(local_part->text))
+	if (looks_like_another(local_part->text))
 		return SMTP_ESYNTAX;
 	memcpy(m.local_part, local_part->text, local_part->n + 1);
 	memcpy(m.domain, domain->text, domain->n + 1);
@@ -266,35 +267,15 @@ static int read_mailbox_domain(struct list *l, const struct words *local_part)
 	return err;
 }
 
-/* --- angle-addr = [CFWS] "<" [obs-route] addr-spec ">" [CFWS] --------------------------------- */
+/* --- angle-addr = [CFWS] "<" addr-spec ">" [CFWS] --------------------------------------------- */
 
-/* obs-route = "@" domain *("," [CFWS] "@" domain) ":" */
-static int skip_route(struct smtp_reader *rd)
-{
-	struct gathered domain;
-	int err = 0;
-
-	if (smtp_rd_peek(rd) != '@')
-		return 0;
-	do {
-		domain = (struct gathered){ .n = 0 };
-		err = skip_cfws(rd);
-		if (err == 0)
-			err = smtp_rd_char(rd, '@') ? read_domain(rd, &domain) : SMTP_ESYNTAX;
-	} while (err == 0 && smtp_rd_char(rd, ','));
-	if (err == 0)
-		err = smtp_rd_char(rd, ':') ? skip_cfws(rd) : SMTP_ESYNTAX;
-	return err;
-}
-
-/* Behind the "<". */
+/* Behind the "<". An obsolete route, "@a.org,@b.org:", is none of it: readers differ in what they make of
+ * that, and nobody writes it any more. */
 static int read_angle_addr(struct list *l)
 {
 	struct words local_part;
 	int err = skip_cfws(&l->rd);
 
-	if (err == 0)
-		err = skip_route(&l->rd);
 	if (err == 0)
 		err = read_words(&l->rd, &local_part);
 	if (err == 0)

@@ -10,12 +10,12 @@
 #include "libsmtp/core/header.h"
 #include "libsmtp/core/span.h"
 
-enum { TOO_LARGE, NO_FIELD, BARE_LINE_END, NOT_ONE_FROM, TWO_SENDERS, BAD_FROM, BAD_SENDER };
+enum { TOO_LARGE, NO_FIELD, FALSE_LINE_END, NOT_ONE_FROM, TWO_SENDERS, BAD_FROM, BAD_SENDER };
 
 static const struct mail_fault faults[] = {
 	[TOO_LARGE] = { 552, "5.3.4", "The header section is larger than 64 KiB" },
 	[NO_FIELD] = { 554, "5.6.0", "The header section has a line that is no field" },
-	[BARE_LINE_END] = { 554, "5.6.0", "The header section has a bare CR or LF" },
+	[FALSE_LINE_END] = { 554, "5.6.0", "The header section has a bare CR or LF, NUL, VT or FF" },
 	[NOT_ONE_FROM] = { 554, "5.6.0", "A message has exactly one From field (RFC 5322, 3.6)" },
 	[TWO_SENDERS] = { 554, "5.6.0", "A message has at most one Sender field (RFC 5322, 3.6)" },
 	[BAD_FROM] = { 554, "5.6.0", "From is to be a list of 1 to 50 addresses (RFC 5322, 3.4)" },
@@ -27,15 +27,22 @@ struct author_fields {
 	size_t from_count, sender_count;
 };
 
-/** Such a line end begins a new line for some readers, and so a field that is not checked here. */
-static bool has_bare_line_end(struct smtp_span text)
+/** Ends a line, or the text, for some readers though not for RFC 5322: what stands behind would be a field
+ *  to them that is not checked here. FS to RS: Python's splitlines(). */
+static bool is_false_line_end(uint8_t c)
+{
+	return c == '\r' || c == '\n' || c == '\0' || c == '\v' || c == '\f' ||
+	       (c >= 0x1c && c <= 0x1e);
+}
+
+static bool has_false_line_end(struct smtp_span text)
 {
 	size_t i;
 
 	for (i = 0; i < text.n; i++) {
 		if (text.p[i] == '\r' && i + 1 < text.n && text.p[i + 1] == '\n')
 			i++;
-		else if (text.p[i] == '\r' || text.p[i] == '\n')
+		else if (is_false_line_end(text.p[i]))
 			return true;
 	}
 	return false;
@@ -61,8 +68,8 @@ static const struct mail_fault *find_fields(struct smtp_span head, bool is_whole
 
 	while (head.n > 0 && smtp_header_next(&head, &field) == 1) {
 		before = head.n;
-		if (has_bare_line_end(field.raw))
-			return &faults[BARE_LINE_END];
+		if (has_false_line_end(field.raw))
+			return &faults[FALSE_LINE_END];
 		take_field(f, &field);
 	}
 	if (head.n < before) /* the empty line behind the header section */

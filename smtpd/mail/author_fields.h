@@ -22,7 +22,8 @@ struct mail_author_list {
 
 /** Reads the addresses out of `head`, the begin of the content; `is_whole`: it is all of the content.
  *  NULL when *out is filled, otherwise the fault: no From or two, two Senders, fields that can't be read,
- *  a line in the header section that is no field, a bare CR or LF there, no end of it in `head`. */
+ *  a line in the header section that is no field, a bare CR or LF or the like there, no end of it in
+ *  `head`. */
 const struct mail_fault *mail_author_list_read(struct mail_author_list *out, struct smtp_span head,
 					       bool is_whole);
 

@@ -100,7 +100,10 @@ static const struct {
 
 	{ "quoted local part", "\"b ob\"@x.org", 0, "\"b ob\"@x.org" },
 	{ "needless quotes", "\"bob\"@x.org", 0, "bob@x.org" },
-	{ "at in quoted local part", "\"eve@y.org\"@x.org", 0, "\"eve@y.org\"@x.org" },
+	{ "at in quoted local part", "\"eve@y.org\"@x.org", SMTP_ESYNTAX, NULL },
+	{ "at in a pair", "\"eve\\@y.org\"@x.org", SMTP_ESYNTAX, NULL },
+	{ "angle in quoted local part", "\"bob<eve\"@x.org", SMTP_ESYNTAX, NULL },
+	{ "closed angle in quoted local part", "\"bob>eve\"@x.org", SMTP_ESYNTAX, NULL },
 	{ "words as local part", "\"a\".b.\"c\"@x.org", 0, "a.b.c@x.org" },
 	{ "blanks around dots", "a . b @ x . org", 0, "a.b@x.org" },
 	{ "comments around dots", "a(1).(2)b(3)@(4)x(5).(6)org(7)", 0, "a.b@x.org" },
@@ -138,13 +141,10 @@ static const struct {
 	{ "name in angles", "<bob>", SMTP_ESYNTAX, NULL },
 	{ "two domains", "bob@x.org@y.org", SMTP_ESYNTAX, NULL },
 
-	{ "route", "<@a.org:bob@x.org>", 0, "bob@x.org" },
-	{ "long route", "Bob < @a.org , @b.org (x) : bob@x.org>", 0, "bob@x.org" },
+	{ "route", "<@a.org:bob@x.org>", SMTP_ESYNTAX, NULL },
+	{ "long route", "Bob < @a.org , @b.org (x) : bob@x.org>", SMTP_ESYNTAX, NULL },
 	{ "route with address", "<eve@y.org:bob@x.org>", SMTP_ESYNTAX, NULL },
-	{ "route without colon", "<@a.org bob@x.org>", SMTP_ESYNTAX, NULL },
-	{ "route without domain", "<@:bob@x.org>", SMTP_ESYNTAX, NULL },
 	{ "route without angles", "@a.org:bob@x.org", SMTP_ESYNTAX, NULL },
-	{ "route with holes", "<@a.org,,@b.org:bob@x.org>", SMTP_ESYNTAX, NULL },
 
 	{ "nothing", "", SMTP_ESYNTAX, NULL },
 	{ "blanks only", " \t", SMTP_ESYNTAX, NULL },

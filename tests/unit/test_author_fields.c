@@ -18,7 +18,7 @@
 #define TEN "a@x,a@x,a@x,a@x,a@x,a@x,a@x,a@x,a@x,a@x"
 #define FORTY TEN "," TEN "," TEN "," TEN
 
-/* `more`: there is content behind it. Authors come out as "from from /sender". */
+/* `more`: there is content behind it; "~" stands for NUL. Authors come out as "from from /sender". */
 static const struct {
 	const char *name, *head;
 	bool more;
@@ -63,6 +63,13 @@ static const struct {
 	{ "bare CR", "Subject: x\rFrom: b@x\r\nFrom: a@x\r\n\r\n", false, BARE },
 	{ "CR CR LF", "From: a@x\r\r\n\r\n", false, BARE },
 	{ "LF LF", "From: a@x\r\nSubject: x\n\nFrom: b@x\r\n\r\n", false, BARE },
+	{ "NUL", "Subject: x~From: b@x\r\nFrom: a@x\r\n\r\n", false, BARE },
+	{ "VT", "Subject: x\vFrom: b@x\r\nFrom: a@x\r\n\r\n", false, BARE },
+	{ "FF", "From: a@x\r\nSubject: \fFrom: b@x\r\n\r\n", false, BARE },
+	{ "FS", "From: a@x\r\nSubject: \034From: b@x\r\n\r\n", false, BARE },
+	{ "RS", "From: a@x\r\nSubject: \036From: b@x\r\n\r\n", false, BARE },
+	{ "tab and escape", "From: a@x\r\nSubject: \t\033$B\033(B\r\n\r\n", false, "a@x" },
+	{ "NUL in the body", "From: a@x\r\n\r\n~From: b@x\r\n", false, "a@x" },
 	{ "CR last", "From: a@x\r", false, BARE },
 
 	{ "cut in From", "From: a@x", true, LARGE },
@@ -86,10 +93,20 @@ static void print(char *out, size_t cap, const struct mail_author_list *authors)
 	}
 }
 
+static uint8_t *with_nul(const char *head, size_t size)
+{
+	uint8_t *copy = guarded(head, size);
+
+	for (size_t i = 0; i < size; i++)
+		if (copy[i] == '~')
+			copy[i] = '\0';
+	return copy;
+}
+
 START_TEST(read_rows)
 {
 	size_t size = strlen(rows[_i].head);
-	uint8_t *copy = guarded(rows[_i].head, size);
+	uint8_t *copy = with_nul(rows[_i].head, size);
 	struct mail_author_list authors;
 	const struct mail_fault *fault =
 		mail_author_list_read(&authors, smtp_span_make(copy, size), !rows[_i].more);
