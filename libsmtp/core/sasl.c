@@ -258,6 +258,7 @@ int smtp_sasl_server_looked_up(struct smtp_sasl_server *x)
 
 int smtp_sasl_server_decided(struct smtp_sasl_server *x, bool accepted)
 {
+	x->refused = !accepted;
 	if (x->rules->decided)
 		return x->rules->decided(x, accepted);
 	return accepted ? SMTP_SASL_DONE : SMTP_SASL_WRONG;

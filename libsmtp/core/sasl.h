@@ -112,7 +112,7 @@ struct smtp_sasl_server {
 	struct smtp_buf secret;     /* shared with the user */
 	struct smtp_buf token_error; /* JSON; empty: the usual */
 	struct smtp_scram scram;
-	bool refused;
+	bool refused; /* by decided(): only the reason is still told */
 };
 
 void smtp_sasl_server_init(struct smtp_sasl_server *x);

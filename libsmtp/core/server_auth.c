@@ -104,13 +104,6 @@ static void leave(struct smtp_server_session *s)
 		server_session_set_state(s, SERVER_READY);
 }
 
-static void abort_exchange(struct smtp_server_session *s, unsigned code, const char *enhanced,
-			   const char *text)
-{
-	leave(s);
-	server_reply_error(s, code, enhanced, text);
-}
-
 /* --- the end of an exchange ------------------------------------------------------------------ */
 
 static void count_failure(struct smtp_server_session *s)
@@ -177,6 +170,18 @@ static void finish(struct smtp_server_session *s, bool accepted)
 	else
 		refuse_login(s, given.code ? &given : NULL);
 	server_held_reply_release(&held);
+}
+
+/* Whoever breaks off after a refusal has failed all the same. */
+static void abort_exchange(struct smtp_server_session *s, unsigned code, const char *enhanced,
+			   const char *text)
+{
+	if (s->auth.exchange->refused) {
+		finish(s, false);
+		return;
+	}
+	leave(s);
+	server_reply_error(s, code, enhanced, text);
 }
 
 /* --- the exchange ---------------------------------------------------------------------------- */

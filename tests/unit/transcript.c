@@ -367,7 +367,8 @@ static const char *start_tls(struct play *p, const struct step *step)
 {
 	if (smtp_server_session_wants(p->s) != SMTP_WANTS_TLS)
 		return problem_at(p->t->path, step->line, "the session does not want TLS");
-	if (smtp_server_session_tls_started(p->s, "TLSv1.3 TLS_AES_256_GCM_SHA384") != 0)
+	if (!scene_start_tls(&p->scene, p->s) ||
+	    smtp_server_session_tls_started(p->s, "TLSv1.3 TLS_AES_256_GCM_SHA384") != 0)
 		return problem_at(p->t->path, step->line, "TLS was not taken");
 	return NULL;
 }

@@ -8,13 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum phase { CONNECT, HELO, AUTH, MAIL, RCPT, DATA, CONTENT, END, VRFY, EXPN, HELP, RESULT, PHASES };
+enum phase { CONNECT, HELO, LOOKUP, AUTH, MAIL, RCPT, DATA, CONTENT, END, VRFY, EXPN, HELP, RESULT, PHASES };
 
 static const struct {
 	const char *name;
 	bool has_key;
 } phases[PHASES] = {
 	[CONNECT] = { "connect", false }, [HELO] = { "helo", true },	   [AUTH] = { "login", true },
+	[LOOKUP] = { "lookup", true },
 	[MAIL] = { "mail", true },	  [RCPT] = { "rcpt", true },	   [DATA] = { "data", false },
 	[CONTENT] = { "content", false }, [END] = { "end", false },	   [VRFY] = { "vrfy", true },
 	[EXPN] = { "expn", true },	  [HELP] = { "help", false },
@@ -55,12 +56,33 @@ static const struct {
 	OPTION(lmtp, KIND_BOOL),
 };
 
+/* Nonces and salts are the same in each run: what random octets make is all 'A' in base64. */
+static int no_random(void *user, uint8_t *out, size_t n)
+{
+	(void)user;
+	memset(out, 0, n);
+	return 0;
+}
+
+static const struct smtp_crypto *repeatable_crypto(void)
+{
+	static struct smtp_crypto table;
+
+	table = *smtp_crypto_openssl();
+	table.random = no_random;
+	return &table;
+}
+
 void policy_init(struct policy *policy)
 {
 	*policy = (struct policy){ .options = SMTP_SERVER_SESSION_OPTIONS_INIT };
 	snprintf(policy->hostname, sizeof(policy->hostname), "mx.example.org");
 	policy->options.auth_needs_tls = false;
 	policy->options.error_delay_max_ms = 0;
+	policy->options.mechanisms = SMTP_MECHANISM_PLAIN | SMTP_MECHANISM_LOGIN;
+	policy->options.crypto = repeatable_crypto();
+	policy->options.scram_fake_key[0] = 1;
+	policy->options.scram_iterations = 4096;
 }
 
 static void set_option(struct smtp_server_session_options *options, size_t at,
@@ -169,8 +191,6 @@ static bool read_rule(struct policy *policy, unsigned phase, const char *text)
 static bool read_mechanisms(struct policy *policy, char *text)
 {
 	policy->options.mechanisms = 0;
-	policy->options.crypto = smtp_crypto_openssl();
-	policy->has_lookup = true;
 	for (char *name = strtok_r(text, " ", &text); name; name = strtok_r(NULL, " ", &text)) {
 		unsigned mechanism = smtp_mechanism_of(smtp_span_of(name));
 
@@ -219,6 +239,10 @@ bool policy_read(struct policy *policy, char *text)
 		return read_extension(policy, rest);
 	if (strcmp(text, "xclient") == 0)
 		return read_trusted(policy, rest);
+	if (strcmp(text, "channel") == 0)
+		return sscanf(rest, "%63s", policy->channel) == 1;
+	if (strcmp(text, "certificate") == 0)
+		return sscanf(rest, "%63s", policy->certificate) == 1;
 	if (strcmp(text, "auth") == 0)
 		return read_login(policy, rest);
 	if (strcmp(text, "mechanisms") == 0)
@@ -307,6 +331,51 @@ static bool span_is(struct smtp_span span, const char *text)
 	return span.n == strlen(text) && memcmp(span.p, text, span.n) == 0;
 }
 
+static const char *password_of(const struct policy *policy, struct smtp_span user)
+{
+	for (size_t i = 0; i < policy->login_count; i++)
+		if (span_is(user, policy->logins[i][0]))
+			return policy->logins[i][1];
+	return NULL;
+}
+
+/* Made once for each password: that takes thousands of rounds. */
+static const struct smtp_scram_keys *keys_of(const char *password)
+{
+	static char made_of[POLICY_TEXT_MAX];
+	static struct smtp_scram_keys keys;
+
+	if (strcmp(made_of, password) == 0)
+		return &keys;
+	if (smtp_scram_keys_make(&keys, repeatable_crypto(), smtp_span_of(password), 4096) != 0)
+		abort();
+	snprintf(made_of, sizeof(made_of), "%s", password);
+	return &keys;
+}
+
+static enum smtp_verdict on_auth_lookup(struct smtp_server_session *s,
+					const struct smtp_auth_request *request, void *user)
+{
+	struct scene *scene = user;
+	const char *password = password_of(scene->policy, request->authentication_id);
+	int err = 0;
+
+	if (password && strcmp(request->mechanism, "CRAM-MD5") == 0)
+		err = smtp_server_session_set_shared_secret(s, smtp_span_of(password));
+	else if (password)
+		err = smtp_server_session_set_scram_keys(s, keys_of(password));
+	if (err)
+		abort();
+	return decide_by(scene, s, LOOKUP, request->authentication_id);
+}
+
+/* A token is a password of sorts. */
+static bool is_login(const struct smtp_auth_request *request, const char *const login[2])
+{
+	return span_is(request->token.n > 0 ? request->token : request->password, login[1]) &&
+	       span_is(request->authentication_id, login[0]);
+}
+
 static enum smtp_verdict on_auth(struct smtp_server_session *s,
 				 const struct smtp_auth_request *request, void *user)
 {
@@ -315,38 +384,15 @@ static enum smtp_verdict on_auth(struct smtp_server_session *s,
 	const struct policy *policy = scene->policy;
 	const struct policy_rule *rule = find_rule(policy, AUTH, request->authentication_id);
 
-	for (size_t i = 0; i < policy->login_count && !rule; i++)
-		if (span_is(request->authentication_id, policy->logins[i][0]) &&
-		    (request->proven || span_is(request->password, policy->logins[i][1]) ||
-		     span_is(request->token, policy->logins[i][1])))
+	for (size_t i = 0; i < policy->login_count && !rule; i++) {
+		const char *const login[] = { policy->logins[i][0], policy->logins[i][1] };
+
+		if (is_login(request, login))
 			return decide(scene, s, AUTH, NULL);
-	return decide(scene, s, AUTH, rule ? rule : &wrong);
-}
-
-/* Who is not there gives nothing, and fails at the end. */
-static enum smtp_verdict on_auth_lookup(struct smtp_server_session *s,
-					const struct smtp_auth_request *request, void *user)
-{
-	const struct policy *policy = ((struct scene *)user)->policy;
-	struct smtp_scram_keys keys;
-	int err = 0;
-
-	for (size_t i = 0; i < policy->login_count; i++) {
-		struct smtp_span password = smtp_span_of(policy->logins[i][1]);
-
-		if (!span_is(request->authentication_id, policy->logins[i][0]))
-			continue;
-		if (strcmp(request->mechanism, "CRAM-MD5") == 0)
-			err = smtp_server_session_set_shared_secret(s, password);
-		else if (smtp_scram_keys_make(&keys, smtp_crypto_openssl(), password,
-					      SMTP_SCRAM_ITERATIONS_MIN) != 0)
-			abort();
-		else
-			err = smtp_server_session_set_scram_keys(s, &keys);
 	}
-	if (err != 0)
-		abort();
-	return SMTP_ACCEPT;
+	if (request->proven && !rule)
+		return decide(scene, s, AUTH, NULL);
+	return decide(scene, s, AUTH, rule ? rule : &wrong);
 }
 
 static void add_path(struct scene *scene, const struct smtp_path *path)
@@ -538,19 +584,28 @@ void scene_init(struct scene *scene, const struct policy *policy)
 	*scene = (struct scene){ .policy = policy };
 	scene->handler = (struct smtp_server_session_handler){
 		.size = sizeof(scene->handler), .connect = on_connect, .helo = on_helo,
-		.auth = on_auth, .mail = on_mail, .rcpt = on_rcpt, .data = on_data,
+		.auth = on_auth, .auth_lookup = on_auth_lookup, .mail = on_mail,
+		.rcpt = on_rcpt, .data = on_data,
 		.content = on_content, .end = on_end, .vrfy = on_vrfy, .help = on_help,
 		.reset = on_reset, .disconnect = on_disconnect, .trace = on_trace,
 	};
 	if (policy->has_expn)
 		scene->handler.expn = on_expn;
-	if (policy->has_lookup)
-		scene->handler.auth_lookup = on_auth_lookup;
 }
 
 void scene_release(struct scene *scene)
 {
 	free(scene->content);
+}
+
+bool scene_start_tls(const struct scene *scene, struct smtp_server_session *s)
+{
+	const struct policy *policy = scene->policy;
+	struct smtp_tls_channel channel = { .size = sizeof(channel) };
+
+	channel.exporter = smtp_span_of(policy->channel);
+	channel.client_identity = policy->certificate;
+	return smtp_server_session_set_tls_channel(s, &channel) == 0;
 }
 
 struct smtp_server_session *scene_session(struct scene *scene)
@@ -561,7 +616,8 @@ struct smtp_server_session *scene_session(struct scene *scene)
 	options.hostname = scene->policy->hostname;
 	if (smtp_server_session_new(&s, &options, &scene->handler, scene) != 0)
 		return NULL;
-	if (smtp_server_session_set_peer(s, "127.0.0.1", 40000) != 0) { /* as over a socket */
+	if ((options.tls_active && !scene_start_tls(scene, s)) ||
+	    smtp_server_session_set_peer(s, "127.0.0.1", 40000) != 0) { /* as over a socket */
 		smtp_server_session_free(s);
 		return NULL;
 	}

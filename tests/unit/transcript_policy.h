@@ -25,9 +25,10 @@ struct policy {
 	unsigned pending; /* set of phases */
 	struct smtp_network trusted[4]; /* to say XCLIENT */
 	bool has_expn;    /* some rule is about EXPN */
-	bool has_lookup;  /* mechanisms are named: SCRAM and CRAM-MD5 can be among them */
 	char logins[4][2][POLICY_TEXT_MAX];
 	size_t login_count;
+	char channel[64];     /* what TLS gives to bind to, in memory; "": nothing */
+	char certificate[64]; /* whom the client's names, in memory; "": nobody */
 	char secrets[4][POLICY_TEXT_MAX];
 	size_t secret_count;
 };
@@ -56,6 +57,8 @@ void scene_init(struct scene *scene, const struct policy *policy);
 void scene_release(struct scene *scene);
 /** NULL: the options are bad. */
 struct smtp_server_session *scene_session(struct scene *scene);
+/** Before TLS begins: what there is to bind to. False: it was not taken. */
+bool scene_start_tls(const struct scene *scene, struct smtp_server_session *s);
 /** Answers the phase that is pending. */
 void scene_answer(struct scene *scene, struct smtp_server_session *s);
 /** A line with '?'. NULL: it holds; else what is the case, valid until the next call. */
