@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { CLI_SECRET_MAX = 1024 };
+enum { CLI_SECRET_MAX = 8192 }; /* tokens are longer than passwords */
 
 /** NUL-terminated, not empty, without line breaks. Wipe it after use. */
 struct cli_secret {

@@ -49,6 +49,10 @@ static int read_password(struct connection *c, const char *user, const struct sm
 	if (c->client.mechanism & (SMTP_MECHANISM_XOAUTH2 | SMTP_MECHANISM_OAUTHBEARER))
 		c->client.token = c->password;
 	else
+		if (c->client.mechanism == SMTP_MECHANISM_XOAUTH2 ||
+	    c->client.mechanism == SMTP_MECHANISM_OAUTHBEARER)
+		c->client.token = c->password;
+	else
 		c->client.password = c->password;
 	return 0;
 }
@@ -145,6 +149,8 @@ int connection_prepare(struct connection *c, const struct cli_command *command, 
 	if (user[0] == '\0' && (options->password_file || options->password_command))
 		return cli_usage_error(command, "a password without a user: add --user NAME");
 	c->client.user = options->user;
+	if (c->client.mechanism == SMTP_MECHANISM_EXTERNAL)
+		return 0; /* the certificate says it all */
 	return user[0] != '\0' ? read_password(c, user, &parsed) : 0;
 }
 

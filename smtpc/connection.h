@@ -33,13 +33,13 @@ struct connection_options {
 	{ "password-command", 0, CLI_TEXT, CONNECTION_OPTION(type, member, password_command),      \
 	  "COMMAND", "... or what this command prints" },                                          \
 	{ "auth", 0, CLI_TEXT, CONNECTION_OPTION(type, member, mechanism), "MECHANISM",            \
-	  "PLAIN or LOGIN; by default the best that is offered" },                                 \
+	  "PLAIN, XOAUTH2 (the password is a token) ...; by default the best offered" },           \
 	{ "ca-file", 0, CLI_TEXT, CONNECTION_OPTION(type, member, ca_file), "FILE",                \
 	  "trust these certificates (PEM), not the system's" },                                    \
 	{ "insecure", 0, CLI_FLAG, CONNECTION_OPTION(type, member, insecure), NULL,                \
 	  "take any certificate: anybody may listen" },                                            \
 	{ "pin", 0, CLI_TEXT, CONNECTION_OPTION(type, member, pin), "SHA256",                      \
-	  "trust this key alone: hash of its SubjectPublicKeyInfo, hexadecimal or base64" },       \
+	  "trust the server by the hash of its public key alone, hexadecimal or base64" },         \
 	{ "client-cert", 0, CLI_TEXT, CONNECTION_OPTION(type, member, client_cert), "FILE",        \
 	  "show this certificate (PEM) to a server that asks for one" },                           \
 	{ "client-key", 0, CLI_TEXT, CONNECTION_OPTION(type, member, client_key), "FILE",          \

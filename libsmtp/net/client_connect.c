@@ -181,7 +181,8 @@ static int open_with(struct smtp_client *c, const struct client_target *target,
 /* Every open() begins here. */
 static int begin(struct smtp_client *c, const struct client_target *target)
 {
-	if (user_of(c, target) && !c->options.password && !c->options.token) {
+	if (user_of(c, target) && !c->options.password && !c->options.token &&
+	    c->options.mechanism != SMTP_MECHANISM_EXTERNAL) {
 		(void)snprintf(c->problem, sizeof c->problem, "%s: the user %.300s needs a password",
 			       c->where, user_of(c, target));
 		return SMTP_EINVAL;

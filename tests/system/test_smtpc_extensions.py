@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: ISC
 """smtpc with the extensions: LMTP, reports of delivery, addresses in UTF-8, pinned keys, certificates of
 its own, content that is not kept in memory."""
+import base64
 import hashlib
 import json
 import os
@@ -160,6 +161,19 @@ def test_own_certificate():
         assert certificates[0] and not certificates[1], certificates
         _, err = send(url, "--raw", "-", "--client-cert", own, status=2)
         expect(err, "--client-key")
+
+
+def test_login_with_a_token():
+    pem, key = make_certificate(folder.name, ("127.0.0.1",), "token")
+    token = path_of("token", b"t" * 200 + b"\n")
+    with ScriptedServer(certificate=pem, key=key, implicit=True, extensions=PLAIN + ("AUTH XOAUTH2",),
+                        replies={"AUTH": "235 2.7.0 welcome"}) as server:
+        # What it says to AUTH is all that is looked at here.
+        server_url = url_of(server, "smtps")
+        send(server_url, "--raw", "-", "--ca-file", pem, "--user", "joe", "--password-file", token,
+             "--auth", "XOAUTH2", "-v")
+        said = [line for line in server.commands() if line.startswith("AUTH XOAUTH2 ")]
+        assert len(said) == 1 and b"Bearer " + b"t" * 200 in base64.b64decode(said[0][13:]), said
 
 
 # --- content ---

@@ -356,7 +356,7 @@ static const struct {
 	{ "printf 'a b\\nc\\n'", "a b" },
 	{ "echo no; exit 3", NULL },
 	{ "true", NULL },
-	{ "head -c 1025 /dev/zero | tr '\\0' x", NULL },
+	{ "head -c 8193 /dev/zero | tr '\\0' x", NULL },
 };
 
 START_TEST(secret_of_command)

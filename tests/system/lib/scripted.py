@@ -324,6 +324,8 @@ class _Connection:
         if words[1].upper() == "PLAIN":
             data = base64.b64decode(words[2]) if len(words) > 2 else self.ask(b"")
             _, user, password = data.decode().split("\0")
+        elif words[1].upper() != "LOGIN":
+            user = password = None  # what is answered is for `replies` to say
         else:
             user = (base64.b64decode(words[2]) if len(words) > 2 else self.ask(b"User:")).decode()
             password = self.ask(b"Password:").decode()
