@@ -4,6 +4,7 @@
  * malloc of their own.
  */
 #include <smtp/middleware.h>
+#include <smtp/recorder.h>
 #include <smtp/server_session.h>
 
 #include "tests/unit/testing.h"
@@ -179,21 +180,112 @@ static void run(void)
 		smtp_middleware_release(&m[--made]);
 }
 
-START_TEST(every_allocation)
+/* --- the recorder, as an onlooker ------------------------------------------------------------- */
+
+static enum smtp_verdict accept_rcpt(struct smtp_server_session *s,
+				     const struct smtp_rcpt_request *request, void *user)
+{
+	(void)s;
+	(void)request;
+	(void)user;
+	return SMTP_ACCEPT;
+}
+
+/* A message; an answer of 5yz to the end of it would make a sender give up. */
+static void talk_whole(struct smtp_server_session *s)
+{
+	static const char *const texts[] = {
+		"EHLO c.example\r\n", "MAIL FROM:<a@b.example>\r\n", "RCPT TO:<bob@b.example>\r\n",
+		"RCPT TO:<eve@b.example>\r\n", "DATA\r\n", "x\r\n.\r\n",
+	};
+	bool went_well = smtp_server_session_start(s, 1000) == 0;
+
+	for (size_t i = 0; went_well && i < sizeof texts / sizeof *texts; i++) {
+		size_t taken = 0;
+		struct smtp_span out = smtp_server_session_output(s);
+
+		smtp_server_session_sent(s, out.n);
+		went_well = smtp_server_session_feed(s, texts[i], strlen(texts[i]), 1000,
+						     &taken) == 0;
+		out = smtp_server_session_output(s);
+		MUST(out.n == 0 || out.p[0] == '2' || out.p[0] == '3' || (failed && out.p[0] == '4'));
+		went_well = went_well && out.n > 0 && out.p[0] != '4';
+		smtp_server_session_sent(s, out.n);
+	}
+}
+
+static void record_one(struct smtp_recorder *r)
+{
+	static const struct smtp_server_session_handler handler = { .size = sizeof handler,
+								    .rcpt = accept_rcpt };
+	struct smtp_server_session_options options = SMTP_SERVER_SESSION_OPTIONS_INIT;
+	struct smtp_middleware m = smtp_recorder_middleware(r), last;
+	struct smtp_server_session *s = NULL;
+	int err;
+
+	m.blocking = false;
+	last = smtp_middleware_of("last", &handler, NULL);
+	options.hostname = "mx.example.org";
+	err = smtp_server_session_new(&s, &options, NULL, NULL);
+	if (!err)
+		err = smtp_server_session_use(s, &m);
+	if (!err)
+		err = smtp_server_session_use(s, &last);
+	if (!err)
+		talk_whole(s);
+	smtp_server_session_free(s);
+	MUST(smtp_recorder_count(r) == 1 || failed);
+	for (size_t i = 0; i < smtp_recorder_count(r); i++)
+		MUST(smtp_recorder_message(r, i)->content.n == 3);
+}
+
+static void run_recorder(void)
+{
+	struct smtp_recorder_rule rule = SMTP_RECORDER_RULE_INIT;
+	struct smtp_recorder *r = NULL;
+	int err = smtp_recorder_new(&r, NULL);
+
+	if (err) {
+		MUST(failed && !r);
+		return;
+	}
+	rule.phase = SMTP_RECORDER_END;
+	rule.address = "nobody@b.example";
+	rule.code = 451;
+	err = smtp_recorder_add_rule(r, &rule);
+	MUST(!err || (failed && err == SMTP_ENOMEM));
+	record_one(r);
+	smtp_recorder_free(r);
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+static unsigned fail_each(void (*run_once)(void))
 {
 	unsigned n = 0;
 
-	run(); /* what libidn2 and others keep for good */
+	run_once(); /* what libraries keep for good */
 	do {
 		until_failure = ++n;
 		failed = false;
 		live = 0;
 		armed = true;
-		run();
+		run_once();
 		armed = false;
 		ck_assert_msg(live == 0, "%ld blocks left at %u", live, n);
 	} while (failed);
-	ck_assert_uint_gt(n, 20);
+	return n;
+}
+
+START_TEST(every_allocation_of_the_recorder)
+{
+	ck_assert_uint_gt(fail_each(run_recorder), 30);
+}
+END_TEST
+
+START_TEST(every_allocation)
+{
+	ck_assert_uint_gt(fail_each(run), 20);
 }
 END_TEST
 
@@ -203,6 +295,7 @@ int main(void)
 	TCase *tc = tcase_create("all");
 
 	tcase_add_test(tc, every_allocation);
+	tcase_add_test(tc, every_allocation_of_the_recorder);
 	suite_add_tcase(s, tc);
 	return tests_run(s);
 }
