@@ -80,7 +80,7 @@ static void end_refused(struct smtp_server_session *s)
 		server_reply_send(s, &refusal);
 		if (back != SERVER_BDAT)
 			server_content_release(s);
-		else if (!s->content.refusal.code)
+		else if (!s->content.refusal.code && s->state == SERVER_BDAT) /* not closed by then */
 			server_hold_reply(&s->content.refusal, &refusal);
 	}
 	if (fault)

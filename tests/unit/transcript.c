@@ -33,6 +33,7 @@ struct transcript {
 };
 
 static char problem_text[2048];
+static struct transcript_end last_end;
 
 static const char *problem_at(const char *path, unsigned line, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -223,15 +224,10 @@ struct bytes {
 /* Doubles: under a sanitizer each realloc() moves all, and thousands of lines are one write. */
 static void make_room(struct bytes *b, size_t n)
 {
-	char *grown;
-
 	if (b->n + n + 1 <= b->room)
 		return;
 	b->room = (b->n + n + 1) * 2;
-	grown = realloc(b->p, b->room);
-	if (!grown)
-		abort();
-	b->p = grown;
+	b->p = policy_realloc(b->p, b->room);
 }
 
 static void add_bytes(struct bytes *b, const void *p, size_t n)
@@ -276,10 +272,8 @@ static void offer_input(struct play *p)
 
 	while (p->in.n > 0 && wants && !(wants & SMTP_WANTS_CLOSE)) {
 		size_t taken = 0;
-		char *copy = malloc(p->in.n);
+		char *copy = policy_realloc(NULL, p->in.n);
 
-		if (!copy)
-			abort();
 		memcpy(copy, p->in.p, p->in.n);
 		/* an error shows in what follows: the session only wants to close */
 		if (smtp_server_session_feed(p->s, copy, p->in.n, p->now_ms, &taken) != 0)
@@ -443,23 +437,31 @@ static const char *play_steps(struct play *p)
 const char *transcript_play(const struct transcript *t, size_t cut)
 {
 	struct play p = { .t = t, .cut = cut, .now_ms = 1000000 };
-	const char *problem;
+	const char *problem = NULL;
 
 	scene_init(&p.scene, &t->policy);
 	p.s = scene_session(&p.scene);
 	if (!p.s)
-		return problem_at(t->path, 0, "the options were not taken");
-	if (smtp_server_session_start(p.s, p.now_ms) != 0)
-		return problem_at(t->path, 0, "start() failed");
-	answer_pending(&p);
-	problem = play_steps(&p);
+		problem = problem_at(t->path, 0, "the options were not taken");
+	else if (smtp_server_session_start(p.s, p.now_ms) != 0)
+		problem = problem_at(t->path, 0, "start() failed");
+	if (!problem) {
+		answer_pending(&p);
+		problem = play_steps(&p);
+	}
 	smtp_server_session_free(p.s);
 	if (!problem && p.scene.disconnects != 1)
 		problem = problem_at(t->path, 0, "disconnect came %u times", p.scene.disconnects);
 	if (!problem && p.scene.leaked)
 		problem = problem_at(t->path, 0, "a secret was traced");
+	last_end = (struct transcript_end){ p.scene.begun, p.scene.disconnects, p.scene.leaked };
 	scene_release(&p.scene);
 	free(p.in.p);
 	free(p.out.p);
 	return problem;
+}
+
+struct transcript_end transcript_last_end(void)
+{
+	return last_end;
 }

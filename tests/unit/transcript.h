@@ -5,6 +5,7 @@
 #ifndef TESTS_UNIT_TRANSCRIPT_H
 #define TESTS_UNIT_TRANSCRIPT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct transcript;
@@ -20,5 +21,14 @@ void transcript_free(struct transcript *t);
 size_t transcript_octets(const struct transcript *t);
 /** Plays it. NULL: all was as written; else what was not, valid until the next call. */
 const char *transcript_play(const struct transcript *t, size_t cut);
+
+/* How the session of the last play ended, whatever it said. */
+struct transcript_end {
+	unsigned begun; /* sessions whose connect phase ran, which XCLIENT runs again */
+	unsigned disconnects;
+	bool leaked; /* a secret was traced */
+};
+
+struct transcript_end transcript_last_end(void);
 
 #endif

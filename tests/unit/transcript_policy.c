@@ -22,6 +22,20 @@ static const struct {
 	[RESULT] = { "result", true },
 };
 
+_Thread_local bool policy_allocates;
+
+void *policy_realloc(void *p, size_t n)
+{
+	void *grown;
+
+	policy_allocates = true;
+	grown = realloc(p, n);
+	policy_allocates = false;
+	if (!grown)
+		abort();
+	return grown;
+}
+
 /* --- the head ------------------------------------------------------------------------------- */
 
 enum option_kind { KIND_BOOL, KIND_U32, KIND_U64, KIND_UNSIGNED, KIND_BARE };
@@ -277,9 +291,12 @@ static const struct policy_rule *find_rule(const struct policy *policy, unsigned
 
 static void give(struct scene *scene, struct smtp_server_session *s, const struct policy_rule *rule)
 {
+	int err;
+
 	if (rule)
 		scene->reply = smtp_reply_of(rule->code, rule->enhanced, rule->text);
-	if (smtp_server_session_reply(s, rule ? &scene->reply : NULL) != 0)
+	err = smtp_server_session_reply(s, rule ? &scene->reply : NULL);
+	if (err != 0 && err != SMTP_ENOMEM)
 		abort();
 }
 
@@ -316,6 +333,7 @@ static struct smtp_span no_key(void)
 
 static enum smtp_verdict on_connect(struct smtp_server_session *s, void *user)
 {
+	((struct scene *)user)->begun++;
 	return decide_by(user, s, CONNECT, no_key());
 }
 
@@ -364,7 +382,7 @@ static enum smtp_verdict on_auth_lookup(struct smtp_server_session *s,
 		err = smtp_server_session_set_shared_secret(s, smtp_span_of(password));
 	else if (password)
 		err = smtp_server_session_set_scram_keys(s, keys_of(password));
-	if (err)
+	if (err && err != SMTP_ENOMEM)
 		abort();
 	return decide_by(scene, s, LOOKUP, request->authentication_id);
 }
@@ -491,38 +509,43 @@ static enum smtp_verdict on_content(struct smtp_server_session *s, struct smtp_s
 				    void *user)
 {
 	struct scene *scene = user;
-	char *grown = realloc(scene->content, scene->content_n + octets.n);
 
-	if (!grown)
-		abort();
-	scene->content = grown;
+	scene->content = policy_realloc(scene->content, scene->content_n + octets.n);
 	memcpy(scene->content + scene->content_n, octets.p, octets.n);
 	scene->content_n += octets.n;
 	return decide_by(scene, s, CONTENT, no_key());
 }
 
 /* What is said of single recipients, by index; in an SMTP session it has to be harmless. */
-static void give_results(const struct policy *policy, struct smtp_server_session *s)
+/* False: memory ran out. */
+static bool give_results(const struct policy *policy, struct smtp_server_session *s)
 {
 	for (size_t i = 0; i < policy->rule_count; i++) {
 		const struct policy_rule *rule = &policy->rules[i];
 		struct smtp_reply reply = smtp_reply_of(rule->code, rule->enhanced, rule->text);
 		size_t index = strtoul(rule->key, NULL, 10);
+		int err = 0;
 
-		if (rule->phase == RESULT && index < smtp_server_session_recipient_count(s) &&
-		    smtp_server_session_recipient_reply(s, index, &reply) != 0)
+		if (rule->phase == RESULT && index < smtp_server_session_recipient_count(s))
+			err = smtp_server_session_recipient_reply(s, index, &reply);
+		if (err == SMTP_ENOMEM)
+			return false;
+		if (err != 0)
 			abort();
 	}
+	return true;
 }
 
 static enum smtp_verdict on_end(struct smtp_server_session *s, void *user)
 {
 	struct scene *scene = user;
+	static const struct policy_rule later = { END, "", 451, "4.3.0", "out of memory" };
 	const struct policy_rule *rule = find_rule(scene->policy, END, no_key());
 
+	if (!give_results(scene->policy, s))
+		rule = &later;
 	if (!rule || rule->code < 400)
 		scene->messages++;
-	give_results(scene->policy, s);
 	return decide(scene, s, END, rule);
 }
 

@@ -33,6 +33,11 @@ struct policy {
 	size_t secret_count;
 };
 
+/** True while the test itself allocates: where memory fails on purpose, that is left out. */
+extern _Thread_local bool policy_allocates;
+/** realloc() for the test itself; what can't be had ends it. */
+void *policy_realloc(void *p, size_t n);
+
 void policy_init(struct policy *policy);
 /** One line of the head; false: not understood. Changes `text`. */
 bool policy_read(struct policy *policy, char *text);
@@ -48,7 +53,7 @@ struct scene {
 	size_t content_n;
 	char envelope[1024];               /* <from> <to> <to> ... */
 	char params[700]; /* of the last MAIL or RCPT */
-	unsigned messages, resets, disconnects;
+	unsigned begun, messages, resets, disconnects;
 	enum smtp_disconnect_reason reason;
 	bool leaked;
 };
