@@ -8,7 +8,7 @@ set -eu
 
 compile="gcc libc6-dev make pkg-config libevent-dev libsodium-dev libopendkim-dev libunbound-dev
 	libsqlite3-dev libyaml-dev libssl-dev libidn2-dev"
-tests="check g++ python3 python3-dkim python3-aiosmtpd swaks libnet-ssleay-perl msmtp curl openssl
+tests="check g++ python3 python3-dkim python3-aiosmtpd swaks libnet-ssleay-perl msmtp gsasl curl openssl
 	sqlite3 ca-certificates"
 modules="libevent libevent_pthreads libsodium opendkim sqlite3 yaml-0.1 openssl libidn2"
 

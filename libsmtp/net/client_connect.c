@@ -140,6 +140,7 @@ static void set_session(struct smtp_client *c, const struct client_target *targe
 	s->user = user_of(c, target);
 	s->password = s->user ? c->options.password : NULL;
 	s->token = c->options.token;
+	s->auth_external = c->options.certificate_file && !s->password && !s->token;
 	s->mechanism = c->options.mechanism;
 	s->auth_without_tls = c->options.auth_without_tls;
 	set_times(s, &c->options);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* transcript_server.c - a real server whose handler says what the head of a transcript tells it to:
- * transcript_server FILE [CERTIFICATE KEY]. Prints its port, then takes questions on standard input,
- * "check LENGTH" and so many octets, or "end", and answers each with a line. It ends with its input.
+ * transcript_server FILE [CERTIFICATE KEY [CLIENT_CA]]. Prints its port, then takes questions on
+ * standard input, "check LENGTH" and so many octets, or "end", and answers each with a line. It ends
+ * with its input.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -167,7 +168,7 @@ static void read_head(const char *path)
 	fclose(file);
 }
 
-static void set_up(const char *certificate, const char *key)
+static void set_up(const char *certificate, const char *key, const char *client_ca)
 {
 	struct smtp_server_options options = SMTP_SERVER_OPTIONS_INIT;
 	struct smtp_listener_options listener = SMTP_LISTENER_OPTIONS_INIT;
@@ -185,6 +186,7 @@ static void set_up(const char *certificate, const char *key)
 	listener.implicit_tls = world.policy.options.tls_active;
 	listener.certificate_file = certificate;
 	listener.key_file = key;
+	listener.client_ca_file = client_ca;
 	listener.handler = &world.handler;
 	listener.user = &world.scene;
 	if (smtp_server_new(&world.server, &options) != 0)
@@ -200,12 +202,12 @@ int main(int argc, char **argv)
 	pthread_t questions, answers;
 	int err;
 
-	if (argc != 2 && argc != 4)
-		fail("usage: transcript_server FILE [CERTIFICATE KEY]");
+	if (argc != 2 && argc != 4 && argc != 5)
+		fail("usage: transcript_server FILE [CERTIFICATE KEY [CLIENT_CA]]");
 	read_head(argv[1]);
 	if (pipe(world.answers) != 0)
 		fail("no pipe");
-	set_up(argc == 4 ? argv[2] : NULL, argc == 4 ? argv[3] : NULL);
+	set_up(argc > 2 ? argv[2] : NULL, argc > 2 ? argv[3] : NULL, argc > 4 ? argv[4] : NULL);
 	if (pthread_create(&answers, NULL, give_answers, NULL) != 0)
 		fail("no thread");
 	if (pthread_create(&questions, NULL, take_questions, NULL) != 0)

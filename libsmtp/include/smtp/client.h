@@ -44,7 +44,8 @@ struct smtp_client_options {
 	enum smtp_client_tls tls;
 	bool lmtp;
 	const char *server_name;      /* for SNI and in the certificate; NULL: the host */
-	const char *certificate_file; /* PEM, shown when the server asks for one */
+	const char *certificate_file; /* PEM, shown when the server asks for one; without password and token
+				       * it is a login too, where the server offers EXTERNAL */
 	const char *key_file;
 	const char *key_passphrase;
 	/** SHA-256 of the SubjectPublicKeyInfo that the server must have: 64 hexadecimal digits or base64,

@@ -7,7 +7,8 @@ SERVER = os.path.join(os.environ.get("BUILD", "build"), "tests", "transcript_ser
 
 
 class Server:
-    """path: a file that begins with the head of a transcript; certificate: [file, key] or nothing."""
+    """path: a file that begins with the head of a transcript; certificate: [file, key], [file, key,
+    authorities of clients] or nothing."""
 
     def __init__(self, path, certificate=()):
         assert os.path.exists(SERVER), f"{SERVER} is not there: make tests"
