@@ -248,6 +248,30 @@ START_TEST(rate_bad_options)
 }
 END_TEST
 
+/* Options of a later version of the library are good as long as what we do not know is zero; those of an
+ * earlier one get the defaults for what they do not have. */
+START_TEST(options_of_other_versions)
+{
+	struct {
+		struct smtp_rate_limit_options known;
+		uint64_t unknown;
+	} later = { .known = SMTP_RATE_LIMIT_OPTIONS_INIT };
+	struct smtp_rate_limit_options earlier = SMTP_RATE_LIMIT_OPTIONS_INIT;
+	struct smtp_middleware m;
+
+	later.known.size = sizeof later;
+	ck_assert_int_eq(smtp_middleware_rate_limit(&m, &later.known), 0);
+	smtp_middleware_release(&m);
+	later.unknown = 1;
+	ck_assert_int_eq(smtp_middleware_rate_limit(&m, &later.known), SMTP_EINVAL);
+	earlier.size = offsetof(struct smtp_rate_limit_options, burst);
+	earlier.burst = 0; /* not looked at */
+	ck_assert_int_eq(smtp_middleware_rate_limit(&m, &earlier), 0);
+	smtp_middleware_release(&m);
+	ck_assert_int_eq(smtp_middleware_rate_limit(NULL, &earlier), SMTP_EINVAL);
+}
+END_TEST
+
 START_TEST(rate_defaults)
 {
 	struct smtp_rate_limit_options options;
@@ -612,6 +636,7 @@ int main(void)
 	tcase_add_test(tc, rate_in_time);
 	add_rows(tc, rate_at_places, place_rows);
 	add_rows(tc, rate_bad_options, bad_rates);
+	tcase_add_test(tc, options_of_other_versions);
 	tcase_add_test(tc, rate_defaults);
 	add_rows(tc, connections, connection_rows);
 	tcase_add_test(tc, connection_bad_options);

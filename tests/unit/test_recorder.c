@@ -52,6 +52,17 @@ static int connect_to(uint16_t port)
 	return fd;
 }
 
+static bool has_ipv6(void)
+{
+	struct sockaddr_in6 address = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	int fd = socket(AF_INET6, SOCK_STREAM, 0);
+	bool has = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return has;
+}
+
 /* --- what it keeps ---------------------------------------------------------------------------- */
 
 static const struct {
@@ -63,6 +74,7 @@ static const struct {
 	{ SMTP_RECORDER_STARTTLS, NULL, "smtp+starttls://127.0.0.1:", "127.0.0.1", "ESMTPS" },
 	{ SMTP_RECORDER_TLS, NULL, "smtps://127.0.0.1:", "127.0.0.1", "ESMTPS" },
 	{ SMTP_RECORDER_PLAIN, "127.0.0.3:0", "smtp://127.0.0.3:", "127.0.0.3", "ESMTP" },
+	{ SMTP_RECORDER_TLS, "[::1]:0", "smtps://[::1]:", "::1", "ESMTPS" },
 };
 
 START_TEST(keeps_a_message)
@@ -78,6 +90,10 @@ START_TEST(keeps_a_message)
 	ck_assert_int_eq(smtp_recorder_new(&r, &options), 0);
 	ck_assert_uint_eq(smtp_recorder_port(r), 0);
 	ck_assert((strstr(smtp_recorder_ca_pem(r), "BEGIN CERTIFICATE") != NULL) == tls);
+	if (server_rows[_i].address && strchr(server_rows[_i].address, '[') && !has_ipv6()) {
+		smtp_recorder_free(r);
+		return;
+	}
 	ck_assert_msg(smtp_recorder_start(r) == 0, "%s", smtp_recorder_problem(r));
 	ck_assert_int_eq(smtp_recorder_start(r), SMTP_ESTATE);
 	ck_assert_str_eq(smtp_recorder_host(r), server_rows[_i].host);
@@ -98,7 +114,7 @@ START_TEST(keeps_a_message)
 	ck_assert_str_eq(m->protocol, server_rows[_i].protocol);
 	ck_assert(tls == (strncmp(m->tls, "TLSv1.", 6) == 0));
 	ck_assert_str_eq(m->account, "");
-	ck_assert_str_eq(m->peer_address, "127.0.0.1");
+	ck_assert_str_eq(m->peer_address, strchr(server_rows[_i].host, ':') ? "::1" : "127.0.0.1");
 	ck_assert_uint_ne(m->peer_port, 0);
 	ck_assert_ptr_null(smtp_recorder_message(r, 1));
 	smtp_recorder_free(r);
@@ -149,6 +165,20 @@ START_TEST(another_certificate)
 	smtp_recorder_free(r);
 	ck_assert(exists(key));
 	smtp_recorder_free(first);
+}
+END_TEST
+
+START_TEST(certificate_that_is_not_there)
+{
+	struct smtp_recorder_options options;
+	struct smtp_recorder *r = NULL;
+
+	smtp_recorder_options_init(&options);
+	options.tls = SMTP_RECORDER_TLS;
+	options.certificate_file = "/nonexistent/certificate.pem";
+	options.key_file = "/nonexistent/key.pem";
+	ck_assert_int_eq(smtp_recorder_new(&r, &options), SMTP_EIO);
+	ck_assert_ptr_null(r);
 }
 END_TEST
 
@@ -598,6 +628,33 @@ START_TEST(before_another_server)
 }
 END_TEST
 
+/* In a session that has no server, a cut is an end after the answer. */
+START_TEST(cuts_without_a_server)
+{
+	struct smtp_server_session_options options = SMTP_SERVER_SESSION_OPTIONS_INIT;
+	struct smtp_recorder_rule cut = SMTP_RECORDER_RULE_INIT;
+	struct smtp_server_session *s = NULL;
+	struct smtp_recorder *r = NULL;
+	struct smtp_middleware m;
+	size_t taken = 0;
+
+	ck_assert_int_eq(smtp_recorder_new(&r, NULL), 0);
+	cut.phase = SMTP_RECORDER_HELO;
+	cut.cut = true;
+	ck_assert_int_eq(smtp_recorder_add_rule(r, &cut), 0);
+	m = smtp_recorder_middleware(r);
+	m.blocking = false;
+	options.hostname = "mx.example.org";
+	ck_assert_int_eq(smtp_server_session_new(&s, &options, NULL, NULL), 0);
+	ck_assert_int_eq(smtp_server_session_use(s, &m), 0);
+	ck_assert_int_eq(smtp_server_session_start(s, 1), 0);
+	ck_assert_int_eq(smtp_server_session_feed(s, "EHLO c.example\r\n", 16, 2, &taken), 0);
+	ck_assert_uint_ne(smtp_server_session_wants(s) & SMTP_WANTS_CLOSE, 0);
+	smtp_server_session_free(s);
+	smtp_recorder_free(r);
+}
+END_TEST
+
 START_TEST(behind_middleware)
 {
 	static const char *const domains[] = { "example.org", NULL };
@@ -635,6 +692,7 @@ int main(void)
 	add_rows(tc, keeps_a_message, server_rows);
 	tcase_add_test(tc, removes_its_certificate);
 	tcase_add_test(tc, another_certificate);
+	tcase_add_test(tc, certificate_that_is_not_there);
 	tcase_add_test(tc, login);
 	tcase_add_test(tc, trace_and_reset);
 	tcase_add_test(tc, no_more_than);
@@ -650,6 +708,7 @@ int main(void)
 	tcase_add_test(tc, arguments);
 	tcase_add_test(tc, threads);
 	tcase_add_test(tc, before_another_server);
+	tcase_add_test(tc, cuts_without_a_server);
 	tcase_add_test(tc, behind_middleware);
 	suite_add_tcase(s, tc);
 	return tests_run(s);
