@@ -6,6 +6,7 @@
 #include "cli/secret.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <termios.h>
@@ -21,25 +22,45 @@ static void note_signal(int number)
 	signal_seen = number;
 }
 
-static void catch_signals(struct sigaction old[CAUGHT_COUNT])
+struct signals {
+	struct sigaction actions[CAUGHT_COUNT];
+	sigset_t mask;
+};
+
+/* They stay blocked but while we wait: one that came just before would else end no wait. */
+static void catch_signals(struct signals *old)
 {
-	struct sigaction action = { .sa_handler = note_signal }; /* without SA_RESTART: read() ends */
+	struct sigaction action = { .sa_handler = note_signal };
+	sigset_t set;
 
 	signal_seen = 0;
-	(void)sigemptyset(&action.sa_mask);
+	(void)sigemptyset(&set);
 	for (size_t i = 0; i < CAUGHT_COUNT; i++)
-		(void)sigaction(caught[i], &action, &old[i]);
+		(void)sigaddset(&set, caught[i]);
+	(void)sigemptyset(&action.sa_mask);
+	(void)sigprocmask(SIG_BLOCK, &set, &old->mask);
+	for (size_t i = 0; i < CAUGHT_COUNT; i++)
+		(void)sigaction(caught[i], &action, &old->actions[i]);
 }
 
-static void release_signals(const struct sigaction old[CAUGHT_COUNT])
+static void release_signals(const struct signals *old)
 {
 	for (size_t i = 0; i < CAUGHT_COUNT; i++)
-		(void)sigaction(caught[i], &old[i], NULL);
+		(void)sigaction(caught[i], &old->actions[i], NULL);
 	if (signal_seen)
 		(void)raise(signal_seen);
+	(void)sigprocmask(SIG_SETMASK, &old->mask, NULL);
 }
 
-/* A line of the terminal; false when there is none, it is too long or a signal came. */
+/* False when a signal came instead of a line. */
+static bool wait_for_line(int fd, const sigset_t *mask)
+{
+	struct pollfd waited = { .fd = fd, .events = POLLIN };
+
+	return ppoll(&waited, 1, NULL, mask) == 1;
+}
+
+/* A line of the terminal; false when there is none, or it is too long. */
 static bool read_answer(int fd, char *out, size_t cap, size_t *length)
 {
 	size_t n = 0;
@@ -66,7 +87,7 @@ static bool write_text(int fd, const char *text)
 
 static bool ask_without_echo(int tty, const char *prompt, struct cli_secret *out)
 {
-	struct sigaction old_actions[CAUGHT_COUNT];
+	struct signals signals;
 	struct termios old, quiet;
 	bool good;
 
@@ -74,12 +95,12 @@ static bool ask_without_echo(int tty, const char *prompt, struct cli_secret *out
 		return false;
 	quiet = old;
 	quiet.c_lflag &= ~(tcflag_t)ECHO;
-	catch_signals(old_actions);
+	catch_signals(&signals);
 	good = tcsetattr(tty, TCSAFLUSH, &quiet) == 0 && write_text(tty, prompt) &&
-	       read_answer(tty, out->text, sizeof out->text, &out->n);
+	       wait_for_line(tty, &signals.mask) && read_answer(tty, out->text, sizeof out->text, &out->n);
 	(void)tcsetattr(tty, TCSAFLUSH, &old);
 	(void)write_text(tty, "\n");
-	release_signals(old_actions);
+	release_signals(&signals);
 	return good;
 }
 
