@@ -16,6 +16,7 @@ struct client {
 	int fd;
 	SSL_CTX *context;
 	SSL *ssl;
+	bool may_be_cut; /* a reset is as an end */
 	char in[CLIENT_LINE_MAX];
 	size_t in_n;
 };

@@ -414,6 +414,26 @@ START_TEST(answer_by_ticket_out_of_a_blocking_function)
 }
 END_TEST
 
+/* They come to a session that nobody may touch, and have to wait. */
+START_TEST(octets_come_meanwhile)
+{
+	struct client c, other;
+
+	client_begin(&c);
+	client_say(&c, "RCPT TO:<x@example.com>\r\n");
+	wait_until_waiting(1);
+	client_say(&c, "NOOP\r\n");
+	for (int i = 0; i < 8; i++) { /* by then each loop has gone round */
+		client_begin(&other);
+		client_close(&other);
+	}
+	let_go(true);
+	client_expect(&c, "250 2.1.5 after long thought");
+	client_expect(&c, "250 2.0.0");
+	client_close(&c);
+}
+END_TEST
+
 static bool all_sessions_are_over(void)
 {
 	return smtp_server_session_count(server) == 0;
@@ -524,6 +544,7 @@ int main(void)
 	tcase_add_checked_fixture(net, set_up, tear_down);
 	tcase_add_test(net, loops_go_on_while_workers_wait);
 	tcase_add_test(net, answer_by_ticket_out_of_a_blocking_function);
+	tcase_add_test(net, octets_come_meanwhile);
 	tcase_add_loop_test(net, peer_goes_meanwhile, 0, 3);
 	tcase_add_loop_test(net, shutdown_waits_for_the_function, 0, 2);
 	tcase_add_test(net, shutdown_lets_the_transaction_end);
