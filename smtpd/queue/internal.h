@@ -75,7 +75,8 @@ struct delivery {
 	enum delivery_place place;
 	struct smtp_mailbox mailbox;
 	char *maildir;               /* for PLACE_HERE */
-	bool recorded;               /* on disk, before the attempt as a whole was */
+	bool early;                  /* recorded, or tried to be, before the attempt as a whole is */
+	bool recorded;               /* the target of an alias, on disk */
 	struct outcome outcome;      /* NONE: not settled */
 };
 

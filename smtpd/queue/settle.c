@@ -191,22 +191,29 @@ static void collect_outcomes(struct attempt *a)
 
 #define ATTEMPT_OF(w) ((struct attempt *)(void *)((char *)(w)-offsetof(struct attempt, work)))
 
+static int record_target(struct attempt *a, struct delivery *d)
+{
+	char text[SMTP_MAILBOX_TEXT_MAX + 1];
+	int err;
+
+	(void)smtp_mailbox_format(&d->mailbox, text, sizeof text);
+	err = smtp_spool_record_target(a->queue->spool, a->item->id, d->recipient, text);
+	d->recorded = err == 0;
+	return err;
+}
+
 /* What an alias reached while the recipient that stands for it has to wait for the rest. */
 static int record_targets(struct attempt *a)
 {
-	char text[SMTP_MAILBOX_TEXT_MAX + 1];
 	int err = 0;
 
 	for (struct delivery *d = a->deliveries; d && err == 0; d = d->next) {
 		const struct settlement *s = &a->settlements[d->recipient];
 
-		if (d->depth == 0 || d->place == PLACE_ALIAS || d->recorded ||
-		    d->outcome.kind != OUTCOME_DELIVERED ||
-		    (s->touched && s->state != SMTP_RECIPIENT_QUEUED))
-			continue;
-		(void)smtp_mailbox_format(&d->mailbox, text, sizeof text);
-		err = smtp_spool_record_target(a->queue->spool, a->item->id, d->recipient, text);
-		d->recorded = err == 0;
+		if (d->depth > 0 && d->place != PLACE_ALIAS && !d->recorded &&
+		    d->outcome.kind == OUTCOME_DELIVERED &&
+		    (!s->touched || s->state == SMTP_RECIPIENT_QUEUED))
+			err = record_target(a, d);
 	}
 	return err;
 }
@@ -391,12 +398,19 @@ void attempt_settle(struct attempt *a)
 
 #define EARLY_ATTEMPT_OF(w) ((struct attempt *)(void *)((char *)(w)-offsetof(struct attempt, early_work)))
 
+/* What can't be recorded now is at the end of the attempt. */
 static void early_run(struct smtp_work *work)
 {
 	struct attempt *a = EARLY_ATTEMPT_OF(work);
+	int err = 0;
 
-	if (smtp_spool_record(a->queue->spool, a->item->id, a->early_outcomes, a->early_count) != 0)
-		a->early_count = 0; /* recorded at the end of the attempt then */
+	if (a->early_count > 0)
+		err = smtp_spool_record(a->queue->spool, a->item->id, a->early_outcomes, a->early_count);
+	if (err != 0)
+		a->early_count = 0;
+	for (struct delivery *d = a->deliveries; d && err == 0; d = d->next)
+		if (d->early && d->depth > 0 && !d->recorded)
+			err = record_target(a, d);
 }
 
 static void early_done(struct smtp_work *work)
@@ -414,11 +428,13 @@ static void early_done(struct smtp_work *work)
 		attempt_settle_early(a); /* what came while this was being written */
 }
 
-/* A recipient that is one delivery, and that one is done. */
+/* A recipient that is one delivery, and that one is done; or one target of an alias, when another host has
+ * it: a Maildir would know it again. */
 static bool is_early(const struct attempt *a, const struct delivery *d)
 {
-	return d->depth == 0 && d->place != PLACE_ALIAS && !(a->local_busy && d->place == PLACE_HERE) &&
-	       d->outcome.kind == OUTCOME_DELIVERED && !d->recorded;
+	return d->place != PLACE_ALIAS && (d->depth == 0 || d->place == PLACE_ELSEWHERE) &&
+	       !(a->local_busy && d->place == PLACE_HERE) &&
+	       d->outcome.kind == OUTCOME_DELIVERED && !d->early;
 }
 
 void attempt_settle_early(struct attempt *a)
@@ -439,7 +455,9 @@ void attempt_settle_early(struct attempt *a)
 	for (struct delivery *d = a->deliveries; d; d = d->next) {
 		if (!is_early(a, d))
 			continue;
-		d->recorded = true;
+		d->early = true;
+		if (d->depth > 0)
+			continue;
 		a->early_outcomes[a->early_count++] = (struct smtp_spool_outcome){
 			.recipient = d->recipient, .state = SMTP_RECIPIENT_DELIVERED,
 			.time_ms = queue_wall_ms(), .reply = outcome_reply(&d->outcome),

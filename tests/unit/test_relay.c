@@ -401,6 +401,41 @@ START_TEST(slow_host_holds_nothing_else)
 }
 END_TEST
 
+static bool target_is_recorded(void)
+{
+	struct smtp_queue_entry *entry;
+	bool done;
+
+	ck_assert_int_eq(smtp_spool_load(world.spool, waiting_id, &entry), 0);
+	done = entry->recipients[0].targets && strcmp(entry->recipients[0].targets, "y@m2.test\n") == 0;
+	smtp_queue_entry_free(entry);
+	return done;
+}
+
+/* The address became an alias of two, and the host of one is slow: what the other host took is recorded
+ * meanwhile, so it is not sent there again after a crash. */
+START_TEST(target_is_recorded_before_its_alias_is_done)
+{
+	static const struct script_row script[] = { { ".", "WAIT", 0 }, { NULL, NULL, 0 } };
+	static const struct fake_address addresses[] = {
+		{ "team@here.test", SMTP_RESOLVE_LOCAL, { "x@m1.test", "y@m2.test" } },
+		{ NULL, 0, { NULL } },
+	};
+
+	world.addresses = addresses;
+	start(script, friendly);
+	(void)snprintf(waiting_id, sizeof waiting_id, "%s", world_mail(&(struct mail){
+		.from = "a@b.test", .to = { "team@here.test" } }));
+	ck_assert(world_waits(server_waits));
+	ck_assert(world_waits(target_is_recorded));
+	world_restart();
+	world.queue->relay->mx_port = (uint16_t)servers[0]->port;
+	server_release(servers[0]);
+	ck_assert(world_waits(world_is_empty));
+	ck_assert_uint_eq(server_count(servers[1], &servers[1]->messages), 1);
+}
+END_TEST
+
 /* ---- hosts ---- */
 
 static const struct {
@@ -845,6 +880,7 @@ int main(void)
 	tcase_add_loop_test(tc, outcome, 0, ROWS(outcomes));
 	tcase_add_test(tc, recipients_are_settled_one_by_one);
 	tcase_add_test(tc, slow_host_holds_nothing_else);
+	tcase_add_test(tc, target_is_recorded_before_its_alias_is_done);
 	tcase_add_loop_test(tc, next_hop, 0, ROWS(hops));
 	tcase_add_test(tc, routes_of_the_configuration);
 	tcase_add_loop_test(tc, nothing_is_sent_in_clear, 0, ROWS(required));
