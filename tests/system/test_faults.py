@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import tap
 from daemon import Daemon, message
-from disk import clear, fill, small_disk
+from disk import clear, fill, frozen, small_disk
 
 LARGE = "x" * 70 + "\r\n"
 RETRY = "queue: { retry: [1s] }"
@@ -174,6 +174,26 @@ def test_full_mail_disk():
             assert subjects(d) == ["before"]
             clear(filler)
             wait_subjects(d, ["before", "full", "large"])
+            wait_empty(d)
+            assert d.stop() == 0
+
+
+def test_mailboxes_that_hang_hold_up_no_mail_that_comes_in():
+    """More messages than there are threads of any kind wait for the mail disk."""
+    sent = [f"m{n}" for n in range(40)]
+    with Daemon(RETRY, start=False) as d:
+        mail = os.path.join(d.dir, "mail")
+        with small_disk(mail, "ext4"):
+            d.start()
+            with d.mx() as s:
+                s.ehlo()
+                assert submit(s, "before") == "250 2.0.0"
+                wait_subjects(d, ["before"])
+                with frozen(mail):
+                    for token in sent:
+                        assert submit(s, token) == "250 2.0.0", token
+                    assert subjects(d) == ["before"]
+            wait_subjects(d, ["before"] + sent)
             wait_empty(d)
             assert d.stop() == 0
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import resource
 import shutil
 import signal
 import sqlite3
@@ -346,6 +347,18 @@ def test_root_becomes_the_user_of_the_settings():
         assert out.returncode == 1 and "belongs to user id 0" in out.stderr, out.stderr
     finally:
         shutil.rmtree(folder)
+
+
+def test_every_process_may_open_as_many_files_as_the_system_lets_it():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Daemon(start=False) as d:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        try:
+            d.start()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for pid in [d.process.pid, *d.children().values()]:
+            assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (hard, hard)
 
 
 def test_log_as_json():

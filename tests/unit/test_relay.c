@@ -677,6 +677,41 @@ START_TEST(unreadable_content_waits_its_time)
 }
 END_TEST
 
+static int fill_disk(enum storage_call call)
+{
+	seen_calls += call == STORAGE_WRITE;
+	return call == STORAGE_WRITE ? ENOSPC : 0;
+}
+
+static bool writes_failed_often(void)
+{
+	return seen_calls >= 5;
+}
+
+/* What came of it can't be written down: the attempt waits until it can, sends nothing twice, and says so
+ * once, however often it tries. */
+START_TEST(stuck_attempt_is_told_once)
+{
+	static const struct script_row script[] = { { "RCPT", "450 4.2.0 later", 0 }, { NULL, NULL, 0 } };
+
+	start_url("smtp://", script);
+	world.queue->hiccup_ms = 20;
+	(void)snprintf(waiting_id, sizeof waiting_id, "%s", world_spool(&(struct mail){
+		.from = "a@here.test", .to = { "x@one.test" } }));
+	seen_calls = 0;
+	atomic_store(&storage_fault, fill_disk);
+	queue_accepted(world.queue, waiting_id);
+	ck_assert(world_waits(writes_failed_often));
+	ck_assert_uint_eq(world_events("queue.hold"), 1);
+	ck_assert_uint_eq(world_events("delivery.defer"), 0);
+	atomic_store(&storage_fault, NULL);
+	ck_assert(world_waits(is_settled));
+	ck_assert_uint_eq(world_events("queue.hold"), 1);
+	ck_assert_uint_eq(world_events("delivery.defer"), 1);
+	ck_assert_uint_eq(count(server_text(servers[0]), "RCPT TO"), 1);
+}
+END_TEST
+
 static int count_syncs(enum storage_call call)
 {
 	seen_calls += call == STORAGE_SYNC;
@@ -888,6 +923,7 @@ int main(void)
 	tcase_add_test(tc, damaged_content_is_not_sent);
 	tcase_add_loop_test(tc, damaged_large_content_is_not_sent, 0, ROWS(large));
 	tcase_add_loop_test(tc, unreadable_content_waits_its_time, 0, ROWS(large));
+	tcase_add_test(tc, stuck_attempt_is_told_once);
 	tcase_add_test(tc, relayed_is_gone_for_good);
 	tcase_add_test(tc, connection_lost_while_loading);
 	tcase_add_test(tc, tarpit_holds_up_no_local_mail);

@@ -53,6 +53,16 @@ def small_disk(path, kind, mib=6):
         run("umount", "-l", path)
 
 
+@contextlib.contextmanager
+def frozen(path):
+    """Whoever writes to the file system on `path` waits; reading goes on."""
+    run("fsfreeze", "--freeze", path)
+    try:
+        yield
+    finally:
+        subprocess.run(["fsfreeze", "--unfreeze", path], check=True)
+
+
 def fill(path, leave=0):
     """Takes all the room but about `leave` octets, by one large file and what small ones still find.
     Returns the folder of them, for clear()."""
