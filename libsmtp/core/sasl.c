@@ -31,7 +31,7 @@ static bool is_too_long(const struct smtp_sasl_login *login)
 /* message = [authzid] UTF8NUL authcid UTF8NUL passwd */
 int smtp_sasl_plain_parse(struct smtp_sasl_login *out, struct smtp_span message)
 {
-	struct smtp_sasl_login login;
+	struct smtp_sasl_login login = { .token = { NULL, 0 } };
 	struct smtp_span surplus;
 
 	if (!take_field(&message, &login.authorization_id) ||

@@ -36,6 +36,7 @@ START_TEST(plain_rows)
 		ck_assert(smtp_span_is(login.authorization_id, rows[_i].authorization));
 		ck_assert(smtp_span_is(login.authentication_id, rows[_i].authentication));
 		ck_assert(smtp_span_is(login.password, rows[_i].password));
+		ck_assert_uint_eq(login.token.n, 0);
 		smtp_buf_init(&out, 64);
 		ck_assert_int_eq(smtp_sasl_plain_format(&out, &login), 0);
 		ck_assert(smtp_span_equal(smtp_buf_span(&out),
