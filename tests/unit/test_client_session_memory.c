@@ -13,18 +13,6 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
 	HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer) ||                         \
 	HAS_FEATURE(memory_sanitizer) || !defined(__GLIBC__)
-START_TEST(extension_without_memory)
-{
-	unsigned n = 1;
-
-	do {
-		until_failure = n++;
-		play_session(&extension_rows[_i]);
-	} while (failed);
-	ck_assert_uint_ge(n, 3);
-}
-END_TEST
-
 int main(void)
 {
 	return EXIT_SUCCESS;
