@@ -217,7 +217,7 @@ static bool answer_params(struct smtp_server_session *s, int err)
 
 static bool take_all(struct smtp_server_session *s, bool mail, struct smtp_span text, bool utf8)
 {
-	struct smtp_params params = { .count = 0 };
+	struct smtp_params params;
 	int err = smtp_params_parse(&params, text, utf8);
 
 	server_args_release(s);

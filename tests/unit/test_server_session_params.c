@@ -61,7 +61,7 @@ static struct smtp_server_session *session_of(const struct smtp_custom_extension
 	struct smtp_middleware second = smtp_middleware_of("second", &seer, NULL);
 	struct smtp_server_session *s = NULL;
 
-	options.extensions |= SMTP_SERVER_DSN;
+	options.extensions |= SMTP_SERVER_DSN | SMTP_SERVER_SMTPUTF8;
 	options.custom_extensions = customs;
 	options.custom_extension_count = count;
 	seen[0] = '\0';
@@ -86,6 +86,23 @@ START_TEST(custom_parameters)
 	say(s, "RCPT TO:<b@x.example> X-BOX X-BOX\r\n", "501");
 	say(s, "RCPT TO:<b@x.example> X-TAG=1\r\n", "555");
 	say(s, "RSET\r\nMAIL FROM:<a@x.example> X-BOX=1\r\n", "250 555");
+	smtp_server_session_free(s);
+}
+END_TEST
+
+START_TEST(values_in_utf8)
+{
+	const struct smtp_custom_extension *const customs[] = { &own };
+	struct smtp_server_session *s = session_of(customs, 1, false);
+
+	say(s, EHLO "MAIL FROM:<a@x.example> X-TAG=\xc3\xb6\r\n", "220 250 501");
+	say(s, "MAIL FROM:<a@x.example> X-TAG=\xc3 SMTPUTF8\r\n", "501");
+	say(s, "MAIL FROM:<a@x.example>\r\nRCPT TO:<b@x.example> X-BOX=\xc3\xb6\r\nRSET\r\n",
+	    "250 501 250");
+	seen[0] = '\0';
+	say(s, "MAIL FROM:<a@x.example> X-TAG=\xc3\xb6 SMTPUTF8\r\n", "250");
+	say(s, "RCPT TO:<b@x.example> X-BOX=\xc3\xb6\r\n", "250");
+	ck_assert_str_eq(seen, "mail=a envid X-TAG=\xc3\xb6 rcpt=b orcpt X-BOX=\xc3\xb6");
 	smtp_server_session_free(s);
 }
 END_TEST
@@ -251,6 +268,7 @@ int main(void)
 	TCase *tc = tcase_create("params");
 
 	tcase_add_test(tc, custom_parameters);
+	tcase_add_test(tc, values_in_utf8);
 	tcase_add_test(tc, not_after_helo);
 	tcase_add_test(tc, values_outlive_the_input);
 	tcase_add_loop_test(tc, custom_extensions, 0, ROWS(custom_rows));

@@ -45,6 +45,9 @@ static const struct {
 	{ "one of a list that can't", EXPN, false, { "", "" },
 	  { "a@x.example", "bj\xc3\xb6rn@x.example" }, 252, { 6, 8 },
 	  "the answer needs UTF-8, ask with SMTPUTF8" },
+	{ "the first of a list that can't", EXPN, false, { "", "" },
+	  { "bj\xc3\xb6rn@x.example", "a@x.example" }, 252, { 6, 8 },
+	  "the answer needs UTF-8, ask with SMTPUTF8" },
 	{ "a name that is no UTF-8", VRFY, true, { "B\xff" }, { "b@x.example" }, 250, { 1, 5 },
 	  "B? <b@x.example>" },
 };

@@ -82,7 +82,8 @@ struct smtp_certificate {
 	const char *key_pem;
 };
 
-/** One address to listen on. Everything is copied but `handler`, which must outlive the server. */
+/** One address to listen on. Everything is copied but `handler`, and what the session options borrow:
+ *  these must outlive the server. */
 struct smtp_listener_options {
 	size_t size;
 	/* "127.0.0.1:2525", "[::1]:25", "*:25" (both families); port 0 picks one. "unix:/path": a socket in

@@ -125,8 +125,8 @@ struct smtp_server_session_options {
 	/* Borrowed. No keyword may be one of the library's or of another one: SMTP_EINVAL. At most 8. */
 	const struct smtp_custom_extension *const *custom_extensions;
 	size_t custom_extension_count;
-	/* Peers that may say XCLIENT. Borrowed. NULL and 0: nobody. To anybody else it is 550 5.7.0 and the
-	 * end of the session. */
+	/* Peers that may say XCLIENT: whose address and name it is, and who has logged in. Borrowed. NULL and
+	 * 0: nobody. To anybody else it is 550 5.7.0 and the end of the session. */
 	const struct smtp_network *xclient_networks;
 	size_t xclient_network_count;
 };
