@@ -59,6 +59,7 @@ ADAPTERS = (
     (re.compile(r"\bsqlite3(_\w+)?\s*\*|<sqlite3\.h>"), "SQLite", ("storage/",)),
     (re.compile(r"\bDKIM(_LIB|_SIGINFO)?\s*\*|<opendkim/"), "libopendkim", ("dkim/",)),
     (re.compile(r"\byaml_\w+_t\b|<yaml\.h>"), "libyaml", ("config/",)),
+    (re.compile(r"\bidn2_\w+\(|<idn2\.h>"), "libidn2", ("libsmtp/net/idn.c",)),
 )
 
 # Tests, fuzzers and benchmarks are bound by neither layers nor lengths.

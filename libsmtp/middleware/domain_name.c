@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-/* domain_name.c - the adapter of libidn2 for comparing domains. */
+/* domain_name.c - folds domains for comparing. What IDNA says is asked of net/idn.c. */
 #include "libsmtp/middleware/domain_name.h"
 
-#include <idn2.h>
 #include <string.h>
 
 #include "libsmtp/core/span.h"
+#include "libsmtp/net/idn.h"
 
 static bool is_ascii(const char *text)
 {
@@ -28,16 +28,13 @@ static int fold(char out[SMTP_DOMAIN_MAX + 1], const char *ascii)
 
 int domain_name_fold(char out[SMTP_DOMAIN_MAX + 1], const char *domain)
 {
-	uint8_t *labels = NULL;
+	char labels[SMTP_DOMAIN_MAX + 1];
 	int err;
 
 	if (is_ascii(domain))
 		return fold(out, domain);
-	err = idn2_lookup_u8((const uint8_t *)domain, &labels,
-			     IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
-	if (err != IDN2_OK)
-		return err == IDN2_MALLOC ? SMTP_ENOMEM : SMTP_EINVAL;
-	err = fold(out, (const char *)labels);
-	idn2_free(labels);
-	return err;
+	err = smtp_idn_to_ascii(domain, labels);
+	if (err)
+		return err == SMTP_ENOMEM ? err : SMTP_EINVAL;
+	return fold(out, labels);
 }
