@@ -360,9 +360,30 @@ def test_gateway_streams():
         reader.join(PATIENCE)
 
 
+def test_foreign_loop():
+    with Example("foreign_loop", 0) as e:
+        clients = [smtplib.SMTP("127.0.0.1", e.port, timeout=PATIENCE) for _ in range(10)]
+        for c in clients:
+            c.ehlo("client.test")
+        for c in reversed(clients):
+            c.sendmail("a@from.test", ["b@to.test", "c@to.test"], MAIL)
+        with socket.create_connection(("127.0.0.1", e.port), timeout=PATIENCE) as raw:
+            raw.sendall(b"EHLO pipelining.test\r\nMAIL FROM:<>\r\nRCPT TO:<b@to.test>\r\nDATA\r\n"
+                        + b"x" * 70 + b"\r\n.\r\nQUIT\r\n")
+            replies = b""
+            while part := raw.recv(4096):
+                replies += part
+            assert replies.rstrip().splitlines()[-1].startswith(b"221"), replies
+        for c in clients:
+            c.quit()
+        e.wait_output(b"72 octets for 1 recipients from pipelining.test\n")
+        assert e.stop().count(b"octets for 2 recipients from client.test\n") == 10
+
+
 def test_usage():
     for arguments in (["gateway"], ["gateway", "--upstream", "smtp://x"], ["lmtp"], ["lmtp", "-x", "y"],
-                      ["recorder", "-t", "ssl"], ["recorder", "more"], ["client"]):
+                      ["recorder", "-t", "ssl"], ["recorder", "more"], ["client"],
+                      ["foreign_loop", "1", "2"]):
         done = subprocess.run([os.path.join(BUILD, "examples", arguments[0]), *arguments[1:]],
                               capture_output=True, timeout=PATIENCE, check=False)
         assert done.returncode == 2 and b"usage" in done.stderr, (arguments, done)
