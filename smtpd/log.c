@@ -45,13 +45,15 @@ void log_settings_format(char *out, size_t cap, enum config_log_format format,
 
 void log_settings_take(const char *text)
 {
-	const char *line = strstr(text, "log ");
 	unsigned format, level;
 
-	if (!line || sscanf(line, "log %u %u", &format, &level) != 2)
-		return;
-	atomic_store(&setup.format, (enum config_log_format)format);
-	atomic_store(&setup.level, (enum config_log_level)level);
+	/* Several words may have come at once: the last one counts. */
+	for (text = strstr(text, "log "); text; text = strstr(text + 1, "log ")) {
+		if (sscanf(text, "log %u %u", &format, &level) != 2)
+			continue;
+		atomic_store(&setup.format, (enum config_log_format)format);
+		atomic_store(&setup.level, (enum config_log_level)level);
+	}
 }
 
 static size_t room(const struct line *ln, size_t reserve)

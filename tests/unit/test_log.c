@@ -95,18 +95,44 @@ START_TEST(long_values_keep_the_line_whole)
 }
 END_TEST
 
+/* The first octet of the line of an event, 0 if there is none. */
+static int logged(enum config_log_level level)
+{
+	FILE *f = tmpfile();
+	int saved = dup(STDERR_FILENO), c;
+
+	dup2(fileno(f), STDERR_FILENO);
+	log_event(level, "x", LOG_INT("n", 1));
+	dup2(saved, STDERR_FILENO);
+	rewind(f);
+	c = fgetc(f);
+	fclose(f);
+	close(saved);
+	return c == EOF ? 0 : c;
+}
+
 START_TEST(level_is_a_floor)
 {
 	log_setup(LOG_FORMAT_LOGFMT, LOG_LEVEL_ERROR, "mail");
-	FILE *f = tmpfile();
-	int saved = dup(STDERR_FILENO);
+	ck_assert_int_eq(logged(LOG_LEVEL_WARN), 0);
+	ck_assert_int_eq(logged(LOG_LEVEL_ERROR), 'e');
+}
+END_TEST
 
-	dup2(fileno(f), STDERR_FILENO);
-	log_event(LOG_LEVEL_WARN, "x", LOG_INT("n", 1));
-	dup2(saved, STDERR_FILENO);
-	ck_assert_int_eq((int)lseek(fileno(f), 0, SEEK_END), 0);
-	fclose(f);
-	close(saved);
+/* Two reloads in a row may reach the keeper in one piece. */
+START_TEST(last_of_several_words_counts)
+{
+	char words[3 * LOG_WORD_MAX] = "stop\n";
+
+	log_setup(LOG_FORMAT_LOGFMT, LOG_LEVEL_ERROR, "keeper");
+	log_settings_format(words + 5, LOG_WORD_MAX, LOG_FORMAT_LOGFMT, LOG_LEVEL_ERROR);
+	log_settings_format(words + strlen(words), LOG_WORD_MAX, LOG_FORMAT_JSON, LOG_LEVEL_INFO);
+	log_settings_take(words);
+	ck_assert_int_eq(logged(LOG_LEVEL_DEBUG), 0);
+	ck_assert_int_eq(logged(LOG_LEVEL_INFO), '{');
+	log_settings_take("log ");
+	log_settings_take("");
+	ck_assert_int_eq(logged(LOG_LEVEL_INFO), '{');
 }
 END_TEST
 
@@ -119,6 +145,7 @@ int main(void)
 	tcase_add_test(tc, null_is_left_out);
 	tcase_add_test(tc, long_values_keep_the_line_whole);
 	tcase_add_test(tc, level_is_a_floor);
+	tcase_add_test(tc, last_of_several_words_counts);
 	suite_add_tcase(s, tc);
 	return tests_run(s);
 }
