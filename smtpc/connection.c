@@ -49,10 +49,6 @@ static int read_password(struct connection *c, const char *user, const struct sm
 	if (c->client.mechanism & (SMTP_MECHANISM_XOAUTH2 | SMTP_MECHANISM_OAUTHBEARER))
 		c->client.token = c->password;
 	else
-		if (c->client.mechanism == SMTP_MECHANISM_XOAUTH2 ||
-	    c->client.mechanism == SMTP_MECHANISM_OAUTHBEARER)
-		c->client.token = c->password;
-	else
 		c->client.password = c->password;
 	return 0;
 }
