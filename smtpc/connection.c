@@ -75,10 +75,6 @@ static int check_url(struct smtp_url *out, const struct cli_command *command, co
 		return cli_usage_error(command, "%s: %s (a URL is smtp://HOST, smtps://HOST or "
 				       "smtp+starttls://HOST)", url,
 				       problem ? problem : "not a URL");
-	if (out->scheme == SMTP_URL_MX)
-		return cli_usage_error(command, "%s: not this kind of URL; use smtp://HOST, "
-				       "smtps://HOST, smtp+starttls://HOST, lmtp://HOST or "
-				       "lmtp+unix:/PATH", url);
 	return 0;
 }
 
@@ -132,6 +128,7 @@ int connection_prepare(struct connection *c, const struct cli_command *command, 
 	c->options = options;
 	smtp_client_options_init(&c->client);
 	c->client.helo_name = options->helo_name;
+	c->client.resolver = options->resolver;
 	c->client.trace = show_line;
 	c->client.trace_user = c;
 	status = check_url(&parsed, command, url);

@@ -17,6 +17,7 @@ struct connection_options {
 	const char *client_cert, *client_key, *client_key_password_file;
 	const char *pin;
 	const char *helo_name;
+	const char *resolver;
 	bool insecure;
 	bool verbose;
 	bool json;
@@ -49,6 +50,8 @@ struct connection_options {
 	  "... and the password of that the first line of this file" },                            \
 	{ "helo-name", 0, CLI_TEXT, CONNECTION_OPTION(type, member, helo_name), "NAME",            \
 	  "name given in EHLO; by default this machine's" },                                       \
+	{ "resolver", 0, CLI_TEXT, CONNECTION_OPTION(type, member, resolver), "ADDRESS@PORT",      \
+	  "whom to ask about mx://DOMAIN; by default the system's" },                              \
 	{ "verbose", 'v', CLI_FLAG, CONNECTION_OPTION(type, member, verbose), NULL,                \
 	  "show the dialogue on standard error, without secrets" },                                \
 	{ "json", 0, CLI_FLAG, CONNECTION_OPTION(type, member, json), NULL,                        \

@@ -29,7 +29,7 @@ static const struct cli_program program = {
 	.name = "smtpc",
 	.summary = "sends messages and asks SMTP servers",
 	.notes = "URL is smtp://HOST[:25], smtps://HOST[:465], smtp+starttls://HOST[:587],\n"
-		 "lmtp://HOST[:24] or lmtp+unix:/PATH.\n"
+		 "lmtp://HOST[:24], lmtp+unix:/PATH or mx://DOMAIN.\n"
 		 "Exit status: 0 accepted, 1 refused, at least in part, 2 wrong call, 75 try again later.",
 	.options = no_options,
 	.commands = commands,

@@ -94,7 +94,7 @@ static void note_tls_problem(struct probe *p)
 }
 
 /* There TLS is left to chance. */
-static int connect_lmtp(struct probe *p, struct connection *c)
+static int connect_as_said(struct probe *p, struct connection *c)
 {
 	int status;
 
@@ -109,8 +109,9 @@ static int connect_somehow(struct probe *p, struct connection *c)
 	bool insecure = c->client.insecure;
 	int status, err;
 
-	if (p->url.scheme == SMTP_URL_LMTP || p->url.scheme == SMTP_URL_LMTP_UNIX)
-		return connect_lmtp(p, c);
+	if (p->url.scheme == SMTP_URL_LMTP || p->url.scheme == SMTP_URL_LMTP_UNIX ||
+	    p->url.scheme == SMTP_URL_MX)
+		return connect_as_said(p, c);
 	set_url(p, p->url.scheme == SMTP_URL_SMTPS ? "smtps" : "smtp+starttls");
 	err = try_it(p, c, true, &status);
 	p->checked = !err && !insecure;

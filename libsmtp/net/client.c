@@ -22,7 +22,7 @@ int smtp_client_run(struct smtp_client *c, enum client_call call)
 	c->ended = false;
 	if (c->options.timeout_ms > 0 && call != CLIENT_CALL_QUIT)
 		smtp_timer_set(c->timer, smtp_loop_now_ms(c->loop) + c->options.timeout_ms);
-	if (!err && call != CLIENT_CALL_CONNECT)
+	if (!err && c->conn && call != CLIENT_CALL_CONNECT)
 		smtp_client_conn_push(c->conn);
 	while (!err && c->call != CLIENT_CALL_NONE)
 		err = smtp_loop_run(c->loop);

@@ -16,14 +16,14 @@ static const char *user_of(const struct smtp_client *c, const struct client_targ
 	return target->user[0] != '\0' ? target->user : NULL;
 }
 
-static int say(struct smtp_client *c, int error, const char *problem)
+int smtp_client_say(struct smtp_client *c, int error, const char *problem)
 {
 	(void)snprintf(c->problem, sizeof c->problem, "%s%s%s", c->where,
 		       c->where[0] != '\0' ? ": " : "", problem);
 	return error;
 }
 
-static void set_where(struct smtp_client *c, const char *host, uint16_t port)
+void smtp_client_set_where(struct smtp_client *c, const char *host, uint16_t port)
 {
 	bool six = strchr(host, ':') != NULL;
 
@@ -46,7 +46,8 @@ static bool checks_certificate(const struct smtp_client *c, const struct client_
 {
 	if (c->options.insecure || (c->options.pinned_key && !c->options.ca_file))
 		return false;
-	return target->check || c->options.pinned_key || c->options.token || user_of(c, target);
+	return target->check || c->options.pinned_key || c->options.token ||
+	       user_of(c, target);
 }
 
 static int set_pin(struct smtp_client *c, struct smtp_tls_context *context)
@@ -55,7 +56,8 @@ static int set_pin(struct smtp_client *c, struct smtp_tls_context *context)
 	int err = smtp_tls_pin_parse(pin, c->options.pinned_key);
 
 	if (err)
-		return say(c, SMTP_EINVAL, "the pinned key is no SHA-256 in hexadecimal or base64");
+		return smtp_client_say(c, SMTP_EINVAL,
+				       "the pinned key is no SHA-256 in hexadecimal or base64");
 	smtp_tls_client_context_set_pin(context, pin);
 	return 0;
 }
@@ -69,7 +71,8 @@ static int make_tls_context(struct smtp_client *c, const struct client_target *t
 	int err;
 
 	if (verify && target->tls != SMTP_CLIENT_TLS_NONE && !tls_name_of(c, target))
-		return say(c, SMTP_EINVAL, "the certificate can't be checked without a server name");
+		return smtp_client_say(c, SMTP_EINVAL,
+				       "the certificate can't be checked without a server name");
 	err = smtp_tls_client_context_new(out, verify, o->ca_file, problem);
 	if (!err && (o->certificate_file || o->key_file)) {
 		err = o->certificate_file && o->key_file ?
@@ -92,7 +95,8 @@ static int try_with(struct smtp_client *c, struct smtp_client_conn_options *o)
 {
 	int err = smtp_client_conn_new(&c->conn, c->loop, o, &smtp_client_events, c);
 
-	return err ? say(c, err, smtp_error_str(err)) : smtp_client_run(c, CLIENT_CALL_CONNECT);
+	return err ? smtp_client_say(c, err, smtp_error_str(err)) :
+		     smtp_client_run(c, CLIENT_CALL_CONNECT);
 }
 
 /* A server whose TLS does not work gets mail in clear where TLS was only a chance to be taken; never a
@@ -153,7 +157,7 @@ static void check_pin(struct smtp_client *c, struct smtp_client_conn_options *o)
 		o->session.tls = SMTP_CLIENT_TLS_REQUIRED;
 }
 
-static int open_with(struct smtp_client *c, const struct client_target *target,
+int smtp_client_open_with(struct smtp_client *c, const struct client_target *target,
 		     struct smtp_client_conn_options *o)
 {
 	char own_name[SMTP_DOMAIN_MAX + 1];
@@ -191,7 +195,7 @@ static int begin(struct smtp_client *c, const struct client_target *target)
 	return 0;
 }
 
-static int begin_open(struct smtp_client *c)
+int smtp_client_open_begin(struct smtp_client *c)
 {
 	if (c->conn)
 		return SMTP_ESTATE;
@@ -223,7 +227,7 @@ static int open_named(struct smtp_client *c, const struct client_target *target,
 	if (err)
 		return err;
 	err = smtp_client_look_up(target->host, port, addresses, &o.address_count, &problem);
-	return err ? say(c, err, problem) : open_with(c, target, &o);
+	return err ? smtp_client_say(c, err, problem) : smtp_client_open_with(c, target, &o);
 }
 
 static int open_one(struct smtp_client *c, const struct client_target *target,
@@ -232,7 +236,7 @@ static int open_one(struct smtp_client *c, const struct client_target *target,
 	struct smtp_client_conn_options o = { .addresses = address, .address_count = 1 };
 	int err = begin(c, target);
 
-	return err ? err : open_with(c, target, &o);
+	return err ? err : smtp_client_open_with(c, target, &o);
 }
 
 static int open_path(struct smtp_client *c, const struct client_target *target, const char *path)
@@ -241,23 +245,23 @@ static int open_path(struct smtp_client *c, const struct client_target *target, 
 	int err = smtp_socket_address_set_path(&address, path);
 
 	(void)snprintf(c->where, sizeof c->where, "%s", path);
-	return err ? say(c, err, "the path of the socket is too long") :
+	return err ? smtp_client_say(c, err, "the path of the socket is too long") :
 		     open_one(c, target, &address);
 }
 
 /* --- public ------------------------------------------------------------------------------------ */
 
-/* How each kind of URL is connected to; the empty ones can't be. */
+/* How each kind of URL is connected to. */
 static const struct {
 	enum smtp_client_tls tls;
-	bool known, lmtp, check;
+	bool lmtp, check;
 } schemes[] = {
-	[SMTP_URL_SMTP] = { SMTP_CLIENT_TLS_OPPORTUNISTIC, .known = true },
-	[SMTP_URL_SMTPS] = { SMTP_CLIENT_TLS_IMPLICIT, .known = true, .check = true },
-	[SMTP_URL_SMTP_STARTTLS] = { SMTP_CLIENT_TLS_REQUIRED, .known = true, .check = true },
-	[SMTP_URL_LMTP] = { SMTP_CLIENT_TLS_OPPORTUNISTIC, .known = true, .lmtp = true },
-	[SMTP_URL_LMTP_UNIX] = { SMTP_CLIENT_TLS_NONE, .known = true, .lmtp = true },
-	[SMTP_URL_MX] = { .known = false },
+	[SMTP_URL_SMTP] = { SMTP_CLIENT_TLS_OPPORTUNISTIC },
+	[SMTP_URL_SMTPS] = { SMTP_CLIENT_TLS_IMPLICIT, .check = true },
+	[SMTP_URL_SMTP_STARTTLS] = { SMTP_CLIENT_TLS_REQUIRED, .check = true },
+	[SMTP_URL_LMTP] = { SMTP_CLIENT_TLS_OPPORTUNISTIC, .lmtp = true },
+	[SMTP_URL_LMTP_UNIX] = { SMTP_CLIENT_TLS_NONE, .lmtp = true },
+	[SMTP_URL_MX] = { SMTP_CLIENT_TLS_OPPORTUNISTIC },
 };
 
 static int read_url(struct smtp_client *c, struct smtp_url *url, const char *text)
@@ -265,11 +269,6 @@ static int read_url(struct smtp_client *c, struct smtp_url *url, const char *tex
 	const char *problem = NULL;
 	int err = smtp_url_parse(url, smtp_span_of(text), &problem);
 
-	if (!err && !schemes[url->scheme].known) {
-		problem = "the client can not use this kind of URL; smtp, smtps, smtp+starttls, lmtp "
-			  "and lmtp+unix are known";
-		err = SMTP_ENOTSUP;
-	}
 	if (err)
 		(void)snprintf(c->problem, sizeof c->problem, "%.300s: %s", text,
 			       problem ? problem : smtp_error_str(err));
@@ -280,7 +279,7 @@ int smtp_client_open(struct smtp_client *c, const char *url)
 {
 	struct client_target target = { .tls = SMTP_CLIENT_TLS_NONE };
 	struct smtp_url parsed;
-	int err = c && url ? begin_open(c) : SMTP_EINVAL;
+	int err = c && url ? smtp_client_open_begin(c) : SMTP_EINVAL;
 
 	if (!err)
 		err = read_url(c, &parsed, url);
@@ -292,23 +291,25 @@ int smtp_client_open(struct smtp_client *c, const char *url)
 	memcpy(target.user, parsed.user, sizeof target.user);
 	if (parsed.scheme == SMTP_URL_LMTP_UNIX)
 		return open_path(c, &target, parsed.host);
+	if (parsed.scheme == SMTP_URL_MX)
+		return smtp_client_open_mx(c, parsed.host, 0);
 	memcpy(target.host, parsed.host, sizeof target.host);
-	set_where(c, parsed.host, parsed.port);
+	smtp_client_set_where(c, parsed.host, parsed.port);
 	return open_named(c, &target, parsed.port);
 }
 
 int smtp_client_open_host(struct smtp_client *c, const char *host, uint16_t port)
 {
 	struct client_target target;
-	int err = c && host ? begin_open(c) : SMTP_EINVAL;
+	int err = c && host ? smtp_client_open_begin(c) : SMTP_EINVAL;
 
 	if (err)
 		return err;
 	target = target_of_options(c);
 	if (host[0] == '\0' || strlen(host) >= sizeof target.host || port == 0)
-		return say(c, SMTP_EINVAL, "no host, or no port");
+		return smtp_client_say(c, SMTP_EINVAL, "no host, or no port");
 	memcpy(target.host, host, strlen(host) + 1);
-	set_where(c, host, port);
+	smtp_client_set_where(c, host, port);
 	return open_named(c, &target, port);
 }
 
@@ -316,12 +317,12 @@ int smtp_client_open_address(struct smtp_client *c, const struct sockaddr *addre
 {
 	struct client_target target;
 	struct smtp_socket_address one;
-	int err = c && address ? begin_open(c) : SMTP_EINVAL;
+	int err = c && address ? smtp_client_open_begin(c) : SMTP_EINVAL;
 
 	if (err)
 		return err;
 	if (length < sizeof address->sa_family || length > sizeof one.u)
-		return say(c, SMTP_EINVAL, "the address is none");
+		return smtp_client_say(c, SMTP_EINVAL, "the address is none");
 	memset(&one, 0, sizeof one);
 	memcpy(&one.u, address, length);
 	one.length = (socklen_t)length;
@@ -333,7 +334,7 @@ int smtp_client_open_address(struct smtp_client *c, const struct sockaddr *addre
 int smtp_client_open_unix(struct smtp_client *c, const char *path)
 {
 	struct client_target target;
-	int err = c && path ? begin_open(c) : SMTP_EINVAL;
+	int err = c && path ? smtp_client_open_begin(c) : SMTP_EINVAL;
 
 	if (err)
 		return err;
@@ -345,7 +346,7 @@ int smtp_client_open_fd(struct smtp_client *c, int fd)
 {
 	struct smtp_client_conn_options o = { .has_fd = true, .fd = fd };
 	struct client_target target;
-	int err = c && fd >= 0 ? begin_open(c) : SMTP_EINVAL;
+	int err = c && fd >= 0 ? smtp_client_open_begin(c) : SMTP_EINVAL;
 
 	if (!err) {
 		target = target_of_options(c);
@@ -357,5 +358,5 @@ int smtp_client_open_fd(struct smtp_client *c, int fd)
 			(void)close(fd);
 		return err;
 	}
-	return open_with(c, &target, &o);
+	return smtp_client_open_with(c, &target, &o);
 }

@@ -52,7 +52,7 @@ static struct smtp_reply keep(struct smtp_client *c, const struct smtp_reply *re
 /* --- events ---------------------------------------------------------------------------------- */
 
 /* What comes behind the end of a call, such as a lost connection, does not change its result. */
-static void done(struct smtp_client *c, int result)
+void smtp_client_done(struct smtp_client *c, int result)
 {
 	if (c->call == CLIENT_CALL_NONE)
 		return;
@@ -75,7 +75,7 @@ static void on_ready(struct smtp_client_session *s, void *user)
 
 	c->extensions = *smtp_client_session_extensions(s);
 	note_conn(c);
-	done(c, 0);
+	smtp_client_done(c, 0);
 }
 
 static void settle(struct smtp_client *c, size_t index, enum smtp_client_step step,
@@ -106,7 +106,7 @@ static void on_reply(struct smtp_client_session *s, enum smtp_client_step step, 
 	} else if ((step == SMTP_STEP_COMMAND && c->call == CLIENT_CALL_COMMAND) ||
 		   (step == SMTP_STEP_STARTTLS && c->call == CLIENT_CALL_STARTTLS &&
 		    !smtp_reply_is_positive(reply))) {
-		done(c, 0);
+		smtp_client_done(c, 0);
 	}
 }
 
@@ -135,7 +135,7 @@ static void on_transaction_done(struct smtp_client_session *s, enum smtp_client_
 	(void)step;
 	(void)final; /* recipient_done told it to each */
 	if (c->call == CLIENT_CALL_SEND)
-		done(c, 0);
+		smtp_client_done(c, 0);
 }
 
 static void on_failed(struct smtp_client_session *s, int error, enum smtp_client_step step,
@@ -154,7 +154,7 @@ static void on_failed(struct smtp_client_session *s, int error, enum smtp_client
 		settle_rest(c, step, reply && smtp_reply_is_positive(reply) ? NULL : reply);
 	(void)snprintf(c->problem, sizeof c->problem, "%s: %s", c->where,
 		       smtp_client_conn_problem(c->conn));
-	done(c, error);
+	smtp_client_done(c, error);
 }
 
 static void on_finished(struct smtp_client_session *s, void *user)
@@ -163,7 +163,7 @@ static void on_finished(struct smtp_client_session *s, void *user)
 
 	(void)s;
 	c->ended = true;
-	done(c, SMTP_ECLOSED);
+	smtp_client_done(c, SMTP_ECLOSED);
 }
 
 static void on_trace(struct smtp_client_session *s, bool from_server, struct smtp_span line,
@@ -194,7 +194,7 @@ static void break_off(struct smtp_client *c, int error)
 	note_conn(c);
 	if (c->call == CLIENT_CALL_SEND)
 		settle_rest(c, SMTP_STEP_END, NULL);
-	done(c, error);
+	smtp_client_done(c, error);
 }
 
 void smtp_client_on_timer(void *user)

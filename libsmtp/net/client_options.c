@@ -11,7 +11,7 @@ void smtp_client_options_init(struct smtp_client_options *options)
 	*options = (struct smtp_client_options)SMTP_CLIENT_OPTIONS_INIT;
 }
 
-enum { TEXTS = 10 };
+enum { TEXTS = 11 };
 
 /* Every text of the options. */
 static void list_texts(struct smtp_client_options *o, const char **texts[TEXTS])
@@ -19,6 +19,7 @@ static void list_texts(struct smtp_client_options *o, const char **texts[TEXTS])
 	const char **const all[TEXTS] = {
 		&o->helo_name, &o->user, &o->password, &o->token, &o->ca_file, &o->server_name,
 		&o->certificate_file, &o->key_file, &o->key_passphrase, &o->pinned_key,
+		&o->resolver,
 	};
 
 	memcpy(texts, all, sizeof all);

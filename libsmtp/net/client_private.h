@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* client_private.h - the inside of the blocking client, shared by client.c (life, running), client_calls.c
- * (commands), client_send.c (messages), client_connect.c (to a session that is set up), client_events.c
- * and client_options.c. Nobody else includes it.
+ * (commands), client_send.c (messages), client_connect.c (to a session that is set up), client_mx.c,
+ * client_events.c and client_options.c. Nobody else includes it.
  */
 #ifndef SMTP_NET_CLIENT_PRIVATE_H
 #define SMTP_NET_CLIENT_PRIVATE_H
@@ -21,6 +21,7 @@ struct client_reply {
 /* What the call under way waits for. */
 enum client_call {
 	CLIENT_CALL_NONE,
+	CLIENT_CALL_LOOK_UP,
 	CLIENT_CALL_CONNECT,
 	CLIENT_CALL_SEND,
 	CLIENT_CALL_COMMAND,
@@ -79,6 +80,20 @@ extern const struct smtp_client_session_handler smtp_client_events;
 void smtp_client_on_timer(void *user);
 void smtp_client_on_cancel(void *user, unsigned events);
 void smtp_client_replies_free(struct client_reply *list);
+
+/** The call under way is over with this result. */
+void smtp_client_done(struct smtp_client *c, int result);
+
+/* client_connect.c */
+
+/** Every open() begins so: SMTP_ESTATE when it is open. */
+SMTP_MUST_USE int smtp_client_open_begin(struct smtp_client *c);
+/** Puts "host: problem", returns the error. */
+int smtp_client_say(struct smtp_client *c, int error, const char *problem);
+void smtp_client_set_where(struct smtp_client *c, const char *host, uint16_t port);
+/** Connects to the addresses, or over the socket, of `o`. */
+SMTP_MUST_USE int smtp_client_open_with(struct smtp_client *c, const struct client_target *target,
+					struct smtp_client_conn_options *o);
 
 /* client_options.c */
 

@@ -343,8 +343,8 @@ def test_wrong_calls():
             (base + ("--raw", "-", "--sever", "x"), ("did you mean --server?",)),
             (("send", "--server", "http://h", "--from", "a@x.test", "--to", "b@x.test", "--raw", "-"),
              ("http://h", "smtps://HOST")),
-            (("send", "--server", "mx://h", "--from", "a@x.test", "--to", "b@x.test", "--raw", "-"),
-             ("mx://h",)),
+            (("send", "--server", "mx://b@h", "--from", "a@x.test", "--to", "b@x.test", "--raw", "-"),
+             ("mx://b@h",)),
             (("sned",), ("did you mean \"send\"?",)), (("probe",), ("URL",)),
             (("verify", "smtp://h"), ("argument is missing",)),
             (("verify", "smtp://h", "a", "b"), ('"b"',)), ((), ("Commands:",))):

@@ -355,7 +355,7 @@ static const struct {
 	{ "http://example.org", SMTP_ENOTSUP, "http://example.org: " },
 	{ "smtp://", SMTP_ESYNTAX, "smtp://: " },
 	{ "lmtp+unix:/run/none/lmtp", SMTP_ECONNECT, "/run/none/lmtp: no such file or directory" },
-	{ "mx://example.org", SMTP_ENOTSUP, "lmtp+unix are known" },
+	{ "mx://bob@example.org", SMTP_ESYNTAX, "mx:// takes no user" },
 	{ "smtp://bob@127.0.0.1", SMTP_EINVAL, "the user bob needs a password" },
 	{ "smtp://127.0.0.1:1", SMTP_ECONNECT, "127.0.0.1:1: connection refused" },
 	{ "smtp://[::1]:1", SMTP_ECONNECT, "[::1]:1: " },

@@ -5,6 +5,7 @@
 #include "tests/unit/testing.h"
 
 #include <arpa/inet.h>
+#include <arpa/nameser.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -16,6 +17,7 @@
 
 #include "libsmtp/core/span.h"
 #include "tests/unit/certificate.h"
+#include "tests/unit/dns_responder.h"
 #include "tests/unit/scripted_server.h"
 
 #define HELLO "S 220 hi\nC EHLO\nS 250-hi\n"
@@ -186,6 +188,65 @@ START_TEST(lmtp_over_a_unix_socket)
 }
 END_TEST
 
+static const struct dns_record records[] = {
+	{ "to.test", ns_t_mx, 20, "good.test" }, { "to.test", ns_t_mx, 10, "nobody.test" },
+	{ "good.test", ns_t_a, 0, "127.0.0.1" },
+	{ "self.test", ns_t_a, 0, "127.0.0.1" },
+	{ "null.test", ns_t_mx, 0, "" },
+	{ "dead.test", ns_t_mx, 10, "nobody.test" },
+	{ "fail.test", 0, 0, DNS_SERVFAIL },
+	{ NULL, 0, 0, NULL },
+};
+
+static const struct {
+	const char *domain;
+	int err;
+	const char *problem;
+} mx_rows[] = {
+	{ "to.test", 0, "" },
+	{ "self.test", 0, "" },
+	{ "null.test", SMTP_EREFUSED, "takes no mail" },
+	{ "gone.test", SMTP_ERESOLVE, "no domain of that name" },
+	{ "dead.test", SMTP_ERESOLVE, "no address" },
+	{ "fail.test", SMTP_ERESOLVE, "fail.test: " },
+	{ "a b", SMTP_EINVAL, "no domain" },
+};
+
+START_TEST(by_domain)
+{
+	const char *const scripts[] = { PLAIN_HELLO TAKES_ONE BYE, NULL };
+	struct dns_responder *dns = dns_responder_start(records);
+	struct smtp_client_options options = some_options();
+	struct scripted_server *server = NULL;
+	struct smtp_client *client;
+	uint16_t port = 1;
+
+	if (mx_rows[_i].err == 0) {
+		server = scripted_server_start(scripts, NULL, NULL);
+		port = scripted_server_port(server);
+	}
+	options.resolver = dns_responder_server(dns);
+	client = new_client(&options);
+	expect(client, smtp_client_open_mx(client, mx_rows[_i].domain, port), mx_rows[_i].err);
+	ck_assert_msg(strstr(smtp_client_problem(client), mx_rows[_i].problem), "%s",
+		      smtp_client_problem(client));
+	if (server) {
+		send_hello(client);
+		smtp_client_free(client);
+		expect_end(server);
+	} else {
+		smtp_client_free(client);
+	}
+	options.user = "joe";
+	options.password = "x";
+	client = new_client(&options);
+	expect(client, smtp_client_open(client, "mx://to.test"), SMTP_EINVAL);
+	ck_assert_ptr_nonnull(strstr(smtp_client_problem(client), "no login"));
+	smtp_client_free(client);
+	dns_responder_stop(dns);
+}
+END_TEST
+
 START_TEST(wrong_way)
 {
 	struct smtp_client_options options = some_options();
@@ -296,9 +357,10 @@ START_TEST(trust)
 	       trust_rows[_i].err);
 	ck_assert_msg(strstr(smtp_client_problem(client), trust_rows[_i].problem), "%s: %s",
 		      trust_rows[_i].name, smtp_client_problem(client));
-	ck_assert(!scripted_server_saw_certificate(server));
 	smtp_client_free(client);
-	expect_end(server);
+	ck_assert_str_eq(scripted_server_end(server), "");
+	ck_assert(!scripted_server_saw_certificate(server));
+	scripted_server_free(server);
 }
 END_TEST
 
@@ -592,6 +654,7 @@ int main(void)
 	tcase_add_unchecked_fixture(tc, make_certificate, remove_certificate);
 	tcase_add_loop_test(tc, way, 0, ROWS(ways));
 	tcase_add_test(tc, lmtp_over_a_unix_socket);
+	tcase_add_loop_test(tc, by_domain, 0, ROWS(mx_rows));
 	tcase_add_test(tc, wrong_way);
 	tcase_add_loop_test(tc, trust, 0, ROWS(trust_rows));
 	tcase_add_test(tc, own_certificate);

@@ -53,6 +53,7 @@ struct smtp_client_options {
 	 *  nothing is sent in clear when TLS does not work. */
 	const char *pinned_key;
 	bool no_pipelining, no_chunking; /* do without these extensions */
+	const char *resolver; /* whom to ask for MX: "192.0.2.53@53", "recursive"; NULL: the system's */
 	/* Times of single steps; 0: as in SMTP_CLIENT_SESSION_OPTIONS_INIT. */
 	uint32_t handshake_timeout_ms;
 	uint32_t greeting_timeout_ms, command_timeout_ms, data_timeout_ms, block_timeout_ms,
@@ -77,8 +78,8 @@ SMTP_API SMTP_MUST_USE int smtp_client_new(struct smtp_client **out,
  *  smtp:// uses STARTTLS when offered, and goes on in clear when TLS does not work; it looks at the
  *  certificate only when there is a user, whose password must not go to anybody. smtps:// and
  *  smtp+starttls:// require TLS and check the certificate. lmtp:// is as smtp://, in LMTP;
- *  lmtp+unix:/path is a socket of this machine. mx:// is SMTP_ENOTSUP. SMTP_ESTATE: it is connected
- *  already; after smtp_client_quit() or a lost connection it can be opened again.
+ *  lmtp+unix:/path is a socket of this machine; mx:// is smtp_client_open_mx(). SMTP_ESTATE: it is
+ *  connected already; after smtp_client_quit() or a lost connection it can be opened again.
  *  SMTP_ERESOLVE, SMTP_ECONNECT, SMTP_ETLS, SMTP_EAUTH, SMTP_EREFUSED, SMTP_ETIMEDOUT, SMTP_EINVAL... */
 SMTP_API SMTP_MUST_USE int smtp_client_open(struct smtp_client *, const char *url);
 /** The same to a host (name or address), to one address, to a unix socket, or over a connected stream
@@ -91,6 +92,12 @@ SMTP_API SMTP_MUST_USE int smtp_client_open_address(struct smtp_client *,
 						    const struct sockaddr *address, size_t length);
 SMTP_API SMTP_MUST_USE int smtp_client_open_unix(struct smtp_client *, const char *path);
 SMTP_API SMTP_MUST_USE int smtp_client_open_fd(struct smtp_client *, int fd);
+
+/** To the hosts that the MX records of a domain name, the preferred ones first, else to the domain's
+ *  own address; the first that lets us in counts (RFC 5321, 5.1). STARTTLS is used when offered; there is
+ *  no login. `port` 0 is 25. SMTP_EREFUSED for a null MX (RFC 7505), SMTP_EINVAL with a user. */
+SMTP_API SMTP_MUST_USE int smtp_client_open_mx(struct smtp_client *, const char *domain,
+					       uint16_t port);
 
 /** new() and open() in one: @out is set on failure too unless memory ran out or the options are wrong,
  *  so that problem() and last_reply() can be read. */
