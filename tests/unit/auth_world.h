@@ -161,9 +161,8 @@ static inline enum smtp_verdict auth_on_auth(struct smtp_server_session *s,
 	if (right && r->authentication_id.n == 0 &&
 	    smtp_server_session_set_account(s, "by-token") != 0)
 		right = false;
-	if (!right && r->token.n > 0 && w->token_error &&
-	    smtp_server_session_set_token_error(s, w->token_error) != 0)
-		abort();
+	if (!right && r->token.n > 0 && w->token_error) /* without memory: the usual one */
+		(void)!smtp_server_session_set_token_error(s, w->token_error);
 	return auth_verdict(w, s, right);
 }
 

@@ -30,6 +30,7 @@ START_TEST(plain_rows)
 	struct smtp_sasl_login login;
 	struct smtp_buf out;
 
+	memset(&login, 0xee, sizeof(login)); /* the stack may hold anything */
 	ck_assert_msg(smtp_sasl_plain_parse(&login, smtp_span_make(message, rows[_i].n)) ==
 			      rows[_i].err, "%s", rows[_i].name);
 	if (!rows[_i].err) {
