@@ -192,7 +192,7 @@ def test_lmtp_delivers():
                 client.ehlo_or_helo_if_needed()
                 client.mail("a@from.test")
                 codes = [client.rcpt(f"{name}@to.test")[0]
-                         for name in ("ann", "nobody", "eve", "bob", "../ann", ".", '"ann/new"')]
+                         for name in ("ann", "nobody", "eve", "bob", "../ann", '"."', '".."', '"ann/new"')]
                 assert codes == [250, 550, 250, 250] + codes[4:], codes
                 assert all(code >= 500 for code in codes[4:]), codes
                 assert client.docmd("DATA")[0] == 354
@@ -264,6 +264,14 @@ def test_gateway_asks_for_each_recipient():
         assert not any("x@other.test" in line for line in upstream.commands())
 
 
+def test_gateway_forgets_nobody():
+    """Who is taken when asked for and refused in the transaction itself is not told that all is well."""
+    replies = {"RCPT": ["250 ok", "250 ok", "250 ok", "550 5.1.1 moved away"]}
+    with ScriptedServer(replies=replies) as upstream, gateway(upstream) as g:
+        assert refusal(sends, g.port, "b@to.test", "c@to.test")[0] == 550
+        assert upstream.wait_messages(1)[0].recipients == ["b@to.test"]
+
+
 def test_gateway_checks_first():
     with ScriptedServer() as upstream:
         with Example("gateway", "--listen", "127.0.0.1:0", "--domain", "to.test", "--per-minute", 1,
@@ -282,6 +290,8 @@ REFUSED = [
     ("DATA", "554 5.7.1 not today", 554),
     ("END", "552 5.2.2 full", 552),
     ("END", "451 4.3.0 later", 451),
+    ("DATA", "421 4.3.2 going down", 451),
+    ("END", "421 4.3.2 going down", 451),
     ("RCPT", "421 4.3.2 going down", 451),
     ("GREETING", "554 5.3.2 closed", 451),
 ]
