@@ -7,6 +7,7 @@ every field of a struct is in a page, and mandoc finds nothing; part of scripts/
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -346,6 +347,8 @@ def check_symbols(folder):
 
 
 def check_mandoc(folder):
+    if not shutil.which("mandoc"):
+        sys.exit("man.py: there is no mandoc to check the pages with")
     pages = sorted(glob.glob(folder + "/*.3")) + sorted(glob.glob("man/*.[1-8]"))
     out = subprocess.run(["mandoc", "-T", "lint", "-W", "style", *pages], capture_output=True, text=True,
                          check=False)
