@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-/* Paths, mailboxes, domains, literals: what is taken prints and reads back as the same, holds no
- * control octet, and is not complete before its last octet.
+/* Paths, mailboxes, domains, literals, networks: what is taken prints and reads back as the same, holds
+ * no control octet, and is not complete before its last octet; a literal is an address for both readers.
  */
 #include "fuzz/fuzz.h"
 
 #include <smtp/address.h>
+#include <smtp/network.h>
 
 #include "libsmtp/core/syntax.h"
 
@@ -21,6 +22,28 @@ static void check_mailbox(const struct smtp_mailbox *mailbox, unsigned flags)
 		return; /* null, or postmaster: not a mailbox */
 	need(smtp_mailbox_parse(&again, smtp_span_make(text, n), flags) == 0);
 	need(smtp_mailbox_equal(mailbox, &again));
+}
+
+/* The text ends with a NUL, so one inside is its end. */
+static void check_network(struct smtp_span input)
+{
+	char copy[64], text[SMTP_ADDRESS_TEXT_MAX];
+	struct smtp_network network, again;
+	bool literal = smtp_address_literal_is_valid(input);
+
+	if (smtp_span_copy(input, copy, sizeof(copy)))
+		return;
+	if (smtp_network_parse(&network, copy)) {
+		need(!literal);
+		return;
+	}
+	need(network.bits <= 128 && (!literal || network.bits == 128));
+	need(smtp_network_format(&network, text) == strlen(text) && strlen(text) < sizeof(text));
+	need(smtp_network_parse(&again, text) == 0);
+	need(memcmp(network.octets, again.octets, sizeof(network.octets)) == 0);
+	need(smtp_network_contains(&network, &again));
+	smtp_network_cut(&again, network.bits);
+	need(smtp_network_contains(&again, &network));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -40,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (smtp_mailbox_parse(&mailbox, input, flags) == 0)
 		check_mailbox(&mailbox, flags);
+	check_network(input);
 	need(!smtp_domain_is_valid(input) || !smtp_address_literal_is_valid(input));
 	return 0;
 }

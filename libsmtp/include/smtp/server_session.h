@@ -239,7 +239,8 @@ struct smtp_server_session_handler {
 	/** Before the greeting. A refusal is sent instead of it and ends the session. Again when a peer
 	 *  that is trusted said XCLIENT: the session begins anew for another client. */
 	enum smtp_verdict (*connect)(struct smtp_server_session *, void *user);
-	/** HELO, EHLO or LHLO; `name` as the client sent it, syntax checked. */
+	/** HELO, EHLO or LHLO; `name` as the client sent it, syntax checked; after XCLIENT with HELO the one
+	 *  told there, of which no more is sure than that it holds no control octets. */
 	enum smtp_verdict (*helo)(struct smtp_server_session *, struct smtp_span name, bool extended,
 				  void *user);
 	/** A login. Accept, or refuse with 535 5.7.8 (or 454 4.7.0 when it can't be checked now). */
