@@ -88,6 +88,12 @@ struct arrival {
 	char id[SMTP_QUEUE_ID_MAX + 1];
 };
 
+static void tell_forgotten(const char *id)
+{
+	log_event(LOG_LEVEL_WARN, "queue.hold", LOG_STR("queue_id", id),
+		  LOG_STR("reason", "out of memory; it is found again at the next start"));
+}
+
 static void on_arrival(struct smtp_loop_call *call)
 {
 	struct arrival *arrival = (struct arrival *)(void *)((char *)call - offsetof(struct arrival, call));
@@ -100,8 +106,7 @@ static void on_arrival(struct smtp_loop_call *call)
 		return;
 	}
 	if (queue_add(q, arrival->id) != 0)
-		log_event(LOG_LEVEL_WARN, "queue.hold", LOG_STR("queue_id", arrival->id),
-			  LOG_STR("reason", "out of memory; it is found again at the next start"));
+		tell_forgotten(arrival->id);
 	free(arrival);
 	queue_pump(q);
 }
@@ -114,8 +119,10 @@ void queue_accepted(struct queue *q, const char *id)
 	if (n > SMTP_QUEUE_ID_MAX)
 		return;
 	arrival = calloc(1, sizeof *arrival);
-	if (!arrival)
+	if (!arrival) {
+		tell_forgotten(id);
 		return;
+	}
 	memcpy(arrival->id, id, n);
 	arrival->queue = q;
 	arrival->call.fn = on_arrival;

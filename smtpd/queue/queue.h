@@ -35,7 +35,8 @@ SMTP_MUST_USE int queue_start(struct queue *);
 void queue_drain(struct queue *, uint32_t deadline_ms, void (*done)(void *user), void *user);
 void queue_set_config(struct queue *, const struct config *config);
 
-/** From any thread: a message was committed to the spool. If memory fails it is found at next start. */
+/** From any thread: a message was committed to the spool. If memory fails it is found at the next
+ *  start, which is logged. */
 void queue_accepted(struct queue *, const char *id);
 
 /* Administration, in the loop's thread. SMTP_ENOTFOUND. */

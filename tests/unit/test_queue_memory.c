@@ -176,6 +176,26 @@ START_TEST(each_allocation_fails_once)
 }
 END_TEST
 
+/* What was accepted and can't be begun for lack of memory stays in the spool, and the log says so. */
+START_TEST(forgotten_arrival_is_told)
+{
+	const char *id;
+
+	exempt = true;
+	world_settles();
+	id = world_spool(&(struct mail){ .from = "a@b.test", .to = { "bob@here.test" } });
+	atomic_store(&until_failure, 1);
+	exempt = false;
+	queue_accepted(world.queue, id);
+	exempt = true;
+	ck_assert_int_eq(atomic_load(&until_failure), 0);
+	ck_assert_uint_eq(world_events("queue.hold"), 1);
+	ck_assert_ptr_nonnull(strstr(world_event_text("queue.hold"), id));
+	ck_assert(world_waits(is_over));
+	ck_assert_uint_eq(world_maildir_count("bob"), 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("queue without memory");
@@ -185,6 +205,7 @@ int main(void)
 	tcase_add_unchecked_fixture(tc, world_make, world_unmake);
 	tcase_add_checked_fixture(tc, world_setup, world_teardown);
 	tcase_add_loop_test(tc, each_allocation_fails_once, 0, ROWS(cases));
+	tcase_add_test(tc, forgotten_arrival_is_told);
 	suite_add_tcase(suite, tc);
 	return tests_run(suite);
 }
