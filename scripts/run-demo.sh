@@ -210,7 +210,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 "$bin/smtpd" -c "$dir/smtpd.yaml" 2>>"$dir/smtpd.log" &
 server=$!
-if ! wait_for 10 up; then
+if ! wait_for 30 up; then
 	show_log
 	die "smtpd did not start"
 fi
@@ -220,7 +220,7 @@ if ! send_signed; then
 	show_log
 	die "the message was not accepted"
 fi
-if ! wait_for 20 arrived; then
+if ! wait_for 60 arrived; then
 	show_log
 	die "the message did not arrive in $mailbox"
 fi
