@@ -70,6 +70,16 @@ void smtp_server_session_set_driver(struct smtp_server_session *s, void *driver)
 	s->driver = driver;
 }
 
+void smtp_server_session_set_user(struct smtp_server_session *s, void *user)
+{
+	s->user = user;
+}
+
+void *smtp_server_session_user(const struct smtp_server_session *s)
+{
+	return s->user;
+}
+
 void *smtp_server_session_driver(const struct smtp_server_session *s)
 {
 	return s->driver;

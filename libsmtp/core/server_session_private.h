@@ -207,6 +207,7 @@ struct smtp_server_session {
 	char *client_identity; /* of its certificate */
 	struct smtp_channel *channel; /* NULL: none */
 	void *driver;
+	void *user; /* of the application */
 	bool extended;  /* EHLO, not HELO */
 	bool tls;
 	bool eof;       /* the peer sends no more */

@@ -55,8 +55,10 @@ void server_limits_leave(struct server_limits *, struct server_peer_key);
 /* What new connections get; immutable and counted, replaced whole when something changes. */
 struct server_settings {
 	atomic_uint refs;
-	struct smtp_server_session_options session; /* hostname: ours */
+	struct smtp_server_session_options session; /* what it points to is ours: */
 	char *hostname;
+	struct smtp_network *networks;
+	const struct smtp_custom_extension **extensions;
 	struct smtp_tls_context *tls; /* NULL: none */
 };
 

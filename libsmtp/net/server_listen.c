@@ -35,33 +35,68 @@ static void fill_auth(struct smtp_server_session_options *session,
 		memcpy(session->scram_fake_key, server->scram_fake_key, sizeof none);
 }
 
+/* What the options only point to. */
+static int copy_pointed(struct server_settings *settings)
+{
+	struct smtp_server_session_options *session = &settings->session;
+	size_t networks = session->xclient_network_count;
+	size_t extensions = session->custom_extension_count;
+
+	settings->hostname = strdup(session->hostname);
+	settings->networks = calloc(networks + 1, sizeof *settings->networks);
+	settings->extensions = calloc(extensions + 1, sizeof *settings->extensions);
+	if (!settings->hostname || !settings->networks || !settings->extensions)
+		return SMTP_ENOMEM;
+	for (size_t i = 0; i < networks; i++)
+		settings->networks[i] = session->xclient_networks[i];
+	for (size_t i = 0; i < extensions; i++)
+		settings->extensions[i] = session->custom_extensions[i];
+	session->hostname = settings->hostname;
+	session->xclient_networks = networks > 0 ? settings->networks : NULL;
+	session->custom_extensions = extensions > 0 ? settings->extensions : NULL;
+	return 0;
+}
+
+/* The machine's own name; what is no domain is of no use to others. */
+static void find_hostname(char out[SMTP_DOMAIN_MAX + 1])
+{
+	if (gethostname(out, SMTP_DOMAIN_MAX) != 0)
+		out[0] = '\0';
+	out[SMTP_DOMAIN_MAX] = '\0';
+	if (!smtp_domain_is_valid((struct smtp_span){ (const uint8_t *)out, strlen(out) }))
+		memcpy(out, "localhost", sizeof "localhost");
+}
+
 int server_settings_new(struct server_settings **out, const struct server_listener *listener,
 			const struct smtp_server_session_options *options,
 			struct smtp_tls_context *tls)
 {
-	struct server_settings *settings;
-	int err = check_session_options(options);
+	struct server_settings *settings = calloc(1, sizeof *settings);
+	char hostname[SMTP_DOMAIN_MAX + 1];
+	size_t known = sizeof settings->session;
+	int err;
 
-	if (err)
-		return err;
-	settings = calloc(1, sizeof *settings);
 	if (!settings)
 		return SMTP_ENOMEM;
 	atomic_init(&settings->refs, 1);
 	smtp_server_session_options_init(&settings->session);
-	memcpy(&settings->session, options,
-	       options->size < sizeof settings->session ? options->size : sizeof settings->session);
-	settings->session.size = sizeof settings->session;
+	memcpy(&settings->session, options, options->size < known ? options->size : known);
+	settings->session.size = known;
+	if (!settings->session.hostname) {
+		find_hostname(hostname);
+		settings->session.hostname = hostname;
+	}
+	err = check_session_options(options->hostname ? options : &settings->session);
+	if (!err)
+		err = copy_pointed(settings);
+	if (err) {
+		server_settings_unref(settings);
+		return err;
+	}
 	fill_auth(&settings->session, listener->server);
 	settings->session.offer_starttls = tls && !listener->implicit_tls;
 	settings->session.tls_active = listener->implicit_tls;
 	settings->tls = smtp_tls_context_ref(tls);
-	settings->hostname = strdup(options->hostname);
-	if (!settings->hostname) {
-		server_settings_unref(settings);
-		return SMTP_ENOMEM;
-	}
-	settings->session.hostname = settings->hostname;
 	*out = settings;
 	return 0;
 }
@@ -73,6 +108,8 @@ void server_settings_unref(struct server_settings *settings)
 		return;
 	smtp_tls_context_unref(settings->tls);
 	free(settings->hostname);
+	free(settings->networks);
+	free(settings->extensions);
 	free(settings);
 }
 

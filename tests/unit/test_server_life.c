@@ -3,6 +3,7 @@
  * allocation that fails anywhere in its set-up.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <smtp/middleware.h>
 #include <smtp/server.h>
@@ -12,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include "libsmtp/core/span.h"
 #include "tests/unit/failing_malloc.h"
 #include "tests/unit/server_client.h"
 #include "tests/unit/testing.h"
@@ -40,6 +42,7 @@ static void set_up(void)
 	struct smtp_server_options options = SMTP_SERVER_OPTIONS_INIT;
 
 	options.loops = 2;
+	options.max_connections_per_ip = 0;
 	listener = (struct smtp_listener_options)SMTP_LISTENER_OPTIONS_INIT;
 	listener.address = "127.0.0.1:0";
 	listener.session.hostname = "mail.example.com";
@@ -170,6 +173,75 @@ START_TEST(at_most_fifteen_middlewares)
 		ck_assert_int_eq(smtp_server_use(server, &m), 0);
 	ck_assert_int_eq(smtp_server_use(server, &m), SMTP_ETOOLONG);
 	ck_assert_int_eq(smtp_server_use(server, NULL), SMTP_EINVAL);
+}
+END_TEST
+
+START_TEST(hostname_of_the_machine)
+{
+	char name[256] = "";
+	char greeting[300];
+	struct client c;
+
+	ck_assert_int_eq(gethostname(name, sizeof(name) - 1), 0);
+	listener.session.hostname = NULL;
+	listen_here();
+	ck_assert_int_eq(smtp_server_start(server), 0);
+	client_connect_to(&c, "127.0.0.1", port);
+	snprintf(greeting, sizeof(greeting), "220 %s ",
+		 smtp_domain_is_valid(smtp_span_of(name)) ? name : "localhost");
+	client_expect(&c, greeting);
+	client_close(&c);
+}
+END_TEST
+
+/* What the options point to is copied: it may be gone when a session begins. */
+START_TEST(options_are_copied)
+{
+	struct smtp_network *networks = calloc(1, sizeof(*networks));
+	char *hostname = strdup("mail.example.com");
+	struct client c;
+
+	ck_assert(networks && hostname);
+	ck_assert_int_eq(smtp_network_parse(networks, "127.0.0.1"), 0);
+	listener.session.xclient_networks = networks;
+	listener.session.xclient_network_count = 1;
+	listener.session.hostname = hostname;
+	listen_here();
+	memset(networks, 0xff, sizeof(*networks));
+	free(networks);
+	memset(hostname, 'x', 4);
+	free(hostname);
+	ck_assert_int_eq(smtp_server_start(server), 0);
+	client_connect_to(&c, "127.0.0.1", port);
+	client_expect(&c, "220 mail.example.com");
+	client_talk(&c, "EHLO client.example\r\n", "250");
+	client_talk(&c, "XCLIENT ADDR=192.0.2.1\r\n", "220");
+	client_close(&c);
+}
+END_TEST
+
+/* An idle session: its conn, timer and all, beside what TCP takes in the kernel. */
+START_TEST(idle_sessions_are_small)
+{
+	enum { IDLE = 200, MOST = 8192 };
+	static struct client clients[IDLE + 1];
+	struct mallinfo2 before = mallinfo2(), after;
+	size_t each;
+
+	listen_here();
+	ck_assert_int_eq(smtp_server_start(server), 0);
+	for (int i = 0; i <= IDLE; i++) {
+		if (i == 1)
+			before = mallinfo2();
+		client_connect_from(&clients[i], i % 2 ? "127.0.0.2" : "127.0.0.3", "127.0.0.1", port);
+		client_expect(&clients[i], "220");
+		client_talk(&clients[i], "EHLO client.example\r\n", "250");
+	}
+	after = mallinfo2();
+	each = (after.uordblks - before.uordblks) / IDLE;
+	ck_assert_msg(after.uordblks - before.uordblks < (size_t)IDLE * MOST, "%zu octets each", each);
+	for (int i = 0; i <= IDLE; i++)
+		client_close(&clients[i]);
 }
 END_TEST
 
@@ -407,6 +479,9 @@ int main(void)
 	tcase_add_test(tc, set_up_ends_with_running);
 	tcase_add_test(tc, bind_errors_come_at_once);
 	tcase_add_test(tc, at_most_fifteen_middlewares);
+	tcase_add_test(tc, hostname_of_the_machine);
+	tcase_add_test(tc, options_are_copied);
+	tcase_add_test(tc, idle_sessions_are_small);
 	tcase_add_loop_test(tc, unix_socket, 0, 2);
 	tcase_add_test(tc, unix_socket_that_was_left_behind);
 	tcase_add_test(tc, unix_socket_in_use);

@@ -82,8 +82,9 @@ struct smtp_certificate {
 	const char *key_pem;
 };
 
-/** One address to listen on. Everything is copied but `handler`, and what the session options borrow:
- *  these must outlive the server. */
+/** One address to listen on. Everything is copied but `handler`, `session.crypto` and the custom extensions
+ *  themselves, which must outlive the server. `session.hostname` NULL: the machine's name, if that is a
+ *  domain, else "localhost". */
 struct smtp_listener_options {
 	size_t size;
 	/* "127.0.0.1:2525", "[::1]:25", "*:25" (both families); port 0 picks one. "unix:/path": a socket in

@@ -233,7 +233,8 @@ struct smtp_command_request {
  *  `rcpt` refuses with 550 5.7.1 (an empty program is no open relay), AUTH and EXPN are then not
  *  offered, `vrfy` answers 252, `help` a list of commands. Several handlers run in order; the first refusal
  *  ends the phase. A phase function may call smtp_server_session_reply(), _close() and the getters on
- *  its session; it must not call feed(), tick(), sent() or free(). */
+ *  its session; it must not call feed(), tick(), sent() or free(). One that can't go on ends its session,
+ *  and only that: with a reply 421, or with _close() in any of them. */
 struct smtp_server_session_handler {
 	size_t size; /* sizeof(struct smtp_server_session_handler) */
 	/** Before the greeting. A refusal is sent instead of it and ends the session. Again when a peer
@@ -257,7 +258,8 @@ struct smtp_server_session_handler {
 	 *  from this one on. What came by DATA is empty or ends with CRLF; what came by BDAT ends as it
 	 *  was sent, and with BODY=BINARYMIME it is any octets. */
 	enum smtp_verdict (*content)(struct smtp_server_session *, struct smtp_span octets, void *user);
-	/** The end of data. 250 is sent for ACCEPT: only say so when the message is on stable storage.
+	/** The end of data. 250 is sent for ACCEPT: only say so when the message is on stable storage. To
+	 *  show its queue id, reply (or answer the ticket) with a 250 2.0.0 that has it in its text.
 	 *  With LMTP and several recipients each gets the first line of the reply, at most 400 octets;
 	 *  see also smtp_server_session_recipient_reply(). */
 	enum smtp_verdict (*end)(struct smtp_server_session *, void *user);
@@ -432,6 +434,10 @@ SMTP_API SMTP_MUST_USE int smtp_server_session_add_field(struct smtp_server_sess
 							 struct smtp_span field);
 /** What was added, n == 0 if nothing; valid until more is added or the transaction ends. */
 SMTP_API struct smtp_span smtp_server_session_fields(const struct smtp_server_session *);
+/** A pointer of the application, the same for all handlers of the session; NULL at first. Never freed
+ *  here: in `disconnect` at the latest. What one handler alone keeps belongs into its slot. */
+SMTP_API void smtp_server_session_set_user(struct smtp_server_session *, void *user);
+SMTP_API void *smtp_server_session_user(const struct smtp_server_session *);
 /** A pointer of the driver (the connection); NULL at first. Never freed here. */
 SMTP_API void smtp_server_session_set_driver(struct smtp_server_session *, void *driver);
 SMTP_API void *smtp_server_session_driver(const struct smtp_server_session *);
