@@ -135,6 +135,12 @@ int smtp_client_content_pull(struct smtp_client_session *s)
 
 /* --- BDAT ------------------------------------------------------------------------------------ */
 
+/* The server does not know the command that it offered: its transaction is as it was. */
+static bool is_unknown_command(const struct smtp_reply *reply)
+{
+	return reply->code == 500 || reply->code == 502;
+}
+
 /* bdat-cmd = "BDAT" SP chunk-size [ SP end-marker ] CR LF (RFC 3030, 2) */
 static int format_head(struct smtp_buf *head, size_t octets, bool last)
 {
@@ -199,12 +205,6 @@ int smtp_client_bdat_send(struct smtp_client_session *s, size_t index)
 	return 0;
 }
 
-/* The server does not know the command that it offered: its transaction is as it was. */
-static bool is_unknown_command(const struct smtp_reply *reply)
-{
-	return reply->code == 500 || reply->code == 502;
-}
-
 static void refuse_chunk(struct smtp_client_session *s, size_t index, enum smtp_client_step step,
 			 const struct smtp_reply *reply)
 {
@@ -226,10 +226,13 @@ void smtp_client_bdat_reply(struct smtp_client_session *s, size_t index,
 
 /* --- the end --------------------------------------------------------------------------------- */
 
-bool smtp_client_end_has_more(const struct smtp_client_session *s, struct client_cursor at)
+bool smtp_client_end_has_more(const struct smtp_client_session *s, struct client_cursor at,
+			      const struct smtp_reply *reply)
 {
-	return s->options.lmtp && at.step == SMTP_STEP_END && !s->txn.outcome.known &&
-	       smtp_client_recipient_find(&s->txn, at.index + 1, CLIENT_RECIPIENT_ACCEPTED) <
+	if (!s->options.lmtp || at.step != SMTP_STEP_END || s->txn.outcome.known ||
+	    (s->txn.chunked && is_unknown_command(reply)))
+		return false; /* a command that is not known is answered once */
+	return smtp_client_recipient_find(&s->txn, at.index + 1, CLIENT_RECIPIENT_ACCEPTED) <
 		       s->txn.count;
 }
 
@@ -238,7 +241,7 @@ static void settle_one(struct smtp_client_session *s, size_t index, const struct
 {
 	struct client_outcome *outcome = &s->txn.outcome;
 	struct client_cursor at = { SMTP_STEP_END, index };
-	bool more = smtp_client_end_has_more(s, at);
+	bool more = smtp_client_end_has_more(s, at, reply);
 
 	smtp_client_transaction_settle(s, index, SMTP_STEP_END, reply);
 	if (smtp_client_is_over(s))
@@ -257,7 +260,8 @@ void smtp_client_end_reply(struct smtp_client_session *s, size_t index,
 	s->txn.content_due = false;
 	if (!smtp_reply_is_positive(reply) && !client_is_refusal(reply))
 		break_off(s, SMTP_STEP_END, reply);
-	else if (s->options.lmtp && !s->txn.outcome.known)
+	else if (s->options.lmtp && !s->txn.outcome.known &&
+		 !(s->txn.chunked && is_unknown_command(reply)))
 		settle_one(s, index, reply);
 	else if (s->txn.chunked && !s->txn.outcome.known && client_is_refusal(reply))
 		refuse_chunk(s, s->txn.last_chunk, SMTP_STEP_END, reply);

@@ -408,7 +408,7 @@ static void answer(struct smtp_client_session *s, const struct smtp_reply *reply
 {
 	struct client_cursor at = answered(s);
 
-	if (!smtp_client_end_has_more(s, at)) {
+	if (!smtp_client_end_has_more(s, at, reply)) {
 		s->reply_at = smtp_client_cursor_next(s, s->reply_at);
 		s->outstanding--;
 		s->flushed--;

@@ -245,7 +245,8 @@ SMTP_MUST_USE int smtp_client_content_pull(struct smtp_client_session *s);
 /** May the next chunk leave before what is ahead of it was answered? */
 bool smtp_client_chunk_joins_group(const struct smtp_client_session *s, size_t index);
 /** Do more replies belong to the same command? LMTP has one for each accepted recipient. */
-bool smtp_client_end_has_more(const struct smtp_client_session *s, struct client_cursor at);
+bool smtp_client_end_has_more(const struct smtp_client_session *s, struct client_cursor at,
+			      const struct smtp_reply *reply);
 int smtp_client_data_send(struct smtp_client_session *s, size_t index);
 int smtp_client_bdat_send(struct smtp_client_session *s, size_t index);
 int smtp_client_end_send(struct smtp_client_session *s, size_t index);

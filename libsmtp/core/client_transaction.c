@@ -244,8 +244,8 @@ static bool begin_again(struct smtp_client_session *s)
 		if (txn->recipients[i].state == CLIENT_RECIPIENT_ACCEPTED)
 			txn->recipients[i].state = CLIENT_RECIPIENT_DUE;
 	smtp_buf_release(&txn->outcome.text);
+	txn->outcome = (struct client_outcome){ .known = false };
 	smtp_buf_init(&txn->outcome.text, SMTP_REPLY_OCTETS_MAX);
-	txn->outcome.known = false;
 	go_to_mail(s);
 	return true;
 }

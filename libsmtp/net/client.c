@@ -20,8 +20,8 @@ int smtp_client_run(struct smtp_client *c, enum client_call call)
 	c->call = call;
 	c->result = 0;
 	c->ended = false;
-	if (c->options.timeout_ms > 0 && call != CLIENT_CALL_QUIT)
-		smtp_timer_set(c->timer, smtp_loop_now_ms(c->loop) + c->options.timeout_ms);
+	if (call != CLIENT_CALL_QUIT)
+		smtp_timer_set(c->timer, c->deadline_ms);
 	if (!err && c->conn && call != CLIENT_CALL_CONNECT)
 		smtp_client_conn_push(c->conn);
 	while (!err && c->call != CLIENT_CALL_NONE)
@@ -35,11 +35,15 @@ int smtp_client_run(struct smtp_client *c, enum client_call call)
 	return err ? err : c->result;
 }
 
+/* Every call begins here. */
 void smtp_client_forget(struct smtp_client *c)
 {
 	smtp_client_replies_free(c->replies);
 	c->replies = NULL;
 	c->last = (struct smtp_reply){ .code = 0 };
+	c->deadline_ms = UINT64_MAX;
+	if (c->options.timeout_ms > 0)
+		c->deadline_ms = smtp_loop_now_ms(c->loop) + c->options.timeout_ms;
 	c->problem[0] = '\0';
 }
 

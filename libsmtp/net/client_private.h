@@ -42,7 +42,8 @@ struct smtp_client {
 	struct smtp_client_options options; /* its texts are ours */
 	char where[CLIENT_WHERE_MAX]; /* "mail.example.com:587" */
 	struct smtp_loop *loop;
-	struct smtp_timer *timer; /* of the whole call */
+	struct smtp_timer *timer; /* of the whole call ... */
+	uint64_t deadline_ms;     /* ... which may run the loop more than once */
 	int cancel_fd;            /* readable: cancelled, for good */
 	struct smtp_io *cancel_io;
 	struct smtp_client_conn *conn; /* NULL: there is none, or no more */
@@ -67,7 +68,7 @@ struct smtp_client {
 
 /** Lets the session begin and runs the loop until the call is done: 0, or how the session ended. */
 SMTP_MUST_USE int smtp_client_run(struct smtp_client *c, enum client_call call);
-/** What the last call lent out is over. */
+/** A call begins: what the last one lent out is over, its time runs. */
 void smtp_client_forget(struct smtp_client *c);
 /** forget(), and SMTP_ECLOSED with a problem when there is no connection. */
 SMTP_MUST_USE int smtp_client_begin(struct smtp_client *c);

@@ -309,6 +309,18 @@ static const struct row extension_rows[] = {
 	  "reply end of data 1 250 yes\nresult end of data 1 250 yes\n"
 	  "reply end of data 2 250 yes\nresult end of data 2 250 yes\n"
 	  "done end of data 250 yes\n" BYE_LOG },
+	{ "LMTP, BDAT not known", { .lmtp = true, .mails = 1, .recipients = 2, .chunking = true,
+				    .rewinds = true, .results = true },
+	  "S: 220 hi\nC: LHLO me.example\nS: 250-hi\nS: 250-CHUNKING\nS: 250 PIPELINING\n"
+	  "C: MAIL FROM:<a@b.org>\nC: RCPT TO:<r0@x.org>\nC: RCPT TO:<r1@x.org>\nS: 250 ok\n"
+	  "S: 250 ok\nS: 250 ok\nC: BDAT 7 LAST\nC: Hello\nS: 500 what\nC: RSET\nS: 250 ok\n"
+	  "C: MAIL FROM:<a@b.org>\nC: RCPT TO:<r0@x.org>\nC: RCPT TO:<r1@x.org>\nS: 250 ok\n"
+	  "S: 250 ok\nS: 250 ok\nC: DATA\nS: 354 go\nC: Hello\nC: .\nS: 250 yes\nS: 552 no\n" BYE,
+	  ENVELOPE_LOG "reply RCPT 1 250 ok\nreply end of data 0 500 what\nreply RSET 250 ok\n"
+	  "reply MAIL 250 ok\nreply RCPT 0 250 ok\nreply RCPT 1 250 ok\nreply DATA 354 go\n"
+	  "reply end of data 0 250 yes\nresult end of data 0 250 yes\n"
+	  "reply end of data 1 552 no\nresult end of data 1 552 no\n"
+	  "done end of data 552 no\n" BYE_LOG },
 	{ "LMTP, one reply too many", { .lmtp = true, .mails = 1, .stay = true },
 	  LMTP_HELLO "C: MAIL FROM:<a@b.org>\nC: RCPT TO:<r0@x.org>\nS: 250 ok\nS: 250 ok\nC: DATA\n"
 	  "S: 354 go\nC: Hello\nC: .\nS: 250 yes\nS: 250 yes\n",
