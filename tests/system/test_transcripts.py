@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: ISC
 """Golden transcripts over real sockets: each against a server of libsmtp whose handler is scripted
-(tests/tools/transcript_server.c), whole and octet by octet; the plain ones against smtpd as well."""
+(tests/tools/transcript_server.c), whole, octet by octet and cut at some positions; the plain ones
+against smtpd as well."""
 import os
 import ssl
 import sys
 import tempfile
+import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
 import tap
@@ -13,17 +15,23 @@ from library import Server
 from scripted import make_certificate
 from transcript import Player, Transcript, all_files
 
+CUTS = int(os.environ.get("TRANSCRIPT_CUTS", "12"))  # of each file, about
 OCTETS_MAX = 4000  # what is longer is sent in larger pieces
 # What is written behind STARTTLS has to come with it; later it is a bad handshake.
 IN_ONE_WRITE = ("rfc3207-4-injected",)
 
 
-def play(transcript, piece, certificate):
-    context = ssl.create_default_context(cafile=certificate[0])
-    with Server(transcript.path, certificate if transcript.uses_tls() else ()) as server:
-        with Player(transcript, server.port, piece, server.check, context) as player:
-            player.play()
-        tap.wait_for(lambda: server.ask(b"end\n") == "ok", 5, server.ask(b"end\n"))
+def cuts_of(transcript, octets):
+    """Positions to cut the client's octets at: all of a short one, else spread over it, others for each
+    file. In memory each position has its turn."""
+    step = max(1, octets // CUTS)
+    return range(1 + zlib.crc32(transcript.name.encode()) % step, octets, step)
+
+
+def play(server, transcript, context, piece=0, cut=0):
+    with Player(transcript, server.port, piece, server.check, context, cut) as player:
+        player.play()
+    tap.wait_for(lambda: server.ask(b"end\n") == "ok", 10, "the session does not end well")
 
 
 def play_scripted(path, certificate):
@@ -32,11 +40,18 @@ def play_scripted(path, certificate):
         raise tap.Skip("TLS gives what is written there; it is played in memory")
     if transcript.jumps_in_time():
         raise tap.Skip("time jumps; it is played in memory")
-    play(transcript, 0, certificate)
-    if transcript.name in IN_ONE_WRITE:
-        return
+    context = ssl.create_default_context(cafile=certificate[0])
     octets = sum(len(value) for _, kind, value, _ in transcript.steps if kind == "C")
-    play(transcript, 1 if octets <= OCTETS_MAX else octets // OCTETS_MAX + 1, certificate)
+    with Server(transcript.path, certificate if transcript.uses_tls() else ()) as server:
+        play(server, transcript, context)
+        if transcript.name in IN_ONE_WRITE:
+            return
+        play(server, transcript, context, 1 if octets <= OCTETS_MAX else octets // OCTETS_MAX + 1)
+        for cut in cuts_of(transcript, octets):
+            try:
+                play(server, transcript, context, cut=cut)
+            except AssertionError as e:
+                raise AssertionError(f"cut at {cut}: {e}") from None
 
 
 # ---- smtpd ----

@@ -114,6 +114,13 @@ static const char *check(const struct question *q)
 	return scene_check(&world.scene, world.session, q->text, q->n);
 }
 
+static void begin_scene(void)
+{
+	scene_init(&world.scene, &world.policy);
+	world.scene.on_pending = on_pending;
+	world.account[0] = '\0';
+}
+
 static void answer_question(struct smtp_loop_call *call)
 {
 	struct question *q = (struct question *)(void *)call;
@@ -121,6 +128,10 @@ static void answer_question(struct smtp_loop_call *call)
 
 	printf("%s\n", problem ? problem : "ok");
 	fflush(stdout);
+	if (q->n == 0 && !problem) { /* the next session is the first again */
+		scene_release(&world.scene);
+		begin_scene();
+	}
 	free(q);
 }
 
@@ -174,8 +185,7 @@ static void set_up(const char *certificate, const char *key, const char *client_
 	struct smtp_listener_options listener = SMTP_LISTENER_OPTIONS_INIT;
 	uint16_t port;
 
-	scene_init(&world.scene, &world.policy);
-	world.scene.on_pending = on_pending;
+	begin_scene();
 	world.handler = world.scene.handler;
 	world.handler.connect = on_connect;
 	world.handler.disconnect = on_disconnect;

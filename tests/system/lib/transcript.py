@@ -71,11 +71,13 @@ class Transcript:
 
 
 class Player:
-    """One run. piece: octets of one write, 0 for all at once. check(text): asked about lines with '?'
-    that a socket doesn't show."""
+    """One run. piece: octets of one write, 0 for all at once. cut: octets of the client after which one
+    write ends and the next waits until the server has seen it. check(text): asked about lines with
+    '?' that a socket doesn't show."""
 
-    def __init__(self, transcript, port, piece=0, check=None, context=None):
+    def __init__(self, transcript, port, piece=0, check=None, context=None, cut=0):
         self.transcript, self.piece, self.check, self.context = transcript, piece, check, context
+        self.cut = cut
         self.sock = socket.create_connection(("127.0.0.1", port), WAIT)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if transcript.has("option tls_active true"):
@@ -121,6 +123,15 @@ class Player:
         self.sock = self.context.wrap_socket(self.sock, server_hostname="localhost")
 
     def send(self, octets):
+        if 0 < self.cut < len(octets):
+            self.write(octets[:self.cut])
+            self.check(b"open")  # an answer of the loop that reads
+            octets = octets[self.cut:]
+            self.cut = 0
+        self.cut -= len(octets)
+        self.write(octets)
+
+    def write(self, octets):
         size = self.piece or len(octets)
         try:
             for at in range(0, len(octets), size):
