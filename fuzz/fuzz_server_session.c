@@ -65,9 +65,44 @@ static enum smtp_verdict on_helo(struct smtp_server_session *s, struct smtp_span
 static enum smtp_verdict on_auth(struct smtp_server_session *s,
 				 const struct smtp_auth_request *request, void *user)
 {
-	MUST(request->authentication_id.n > 0);
-	MUST(memchr(request->authentication_id.p, 0, request->authentication_id.n) == NULL);
+	bool named = request->authentication_id.n > 0;
+
+	MUST(named || strcmp(request->mechanism, "OAUTHBEARER") == 0);
+	MUST(!named || !memchr(request->authentication_id.p, 0, request->authentication_id.n));
+	MUST(!request->proven || (request->password.n == 0 && request->token.n == 0));
+	/* nobody here knows what the keys and secrets are made of */
+	MUST(!request->proven || strcmp(request->mechanism, "EXTERNAL") == 0);
+	return decide(s, user, 1, named ? (char)request->authentication_id.p[0] : 'a');
+}
+
+static enum smtp_verdict on_auth_lookup(struct smtp_server_session *s,
+					const struct smtp_auth_request *request, void *user)
+{
+	struct smtp_scram_keys keys = { .salt_n = 16, .iterations = 4096, .stored_key = { 1 } };
+
+	MUST(request->authentication_id.n > 0 && !request->proven);
+	if (request->authentication_id.p[0] % 2) {
+		MUST(smtp_server_session_set_scram_keys(s, &keys) == 0);
+		MUST(smtp_server_session_set_shared_secret(s, smtp_span_of("not to be guessed")) == 0);
+	}
 	return decide(s, user, 1, (char)request->authentication_id.p[0]);
+}
+
+static int no_random(void *user, uint8_t *out, size_t n)
+{
+	(void)user;
+	memset(out, 0, n);
+	return 0;
+}
+
+/* The same input must lead to the same session. */
+static const struct smtp_crypto *repeatable_crypto(void)
+{
+	static struct smtp_crypto table;
+
+	table = *smtp_crypto_openssl();
+	table.random = no_random;
+	return &table;
 }
 
 static void must_be_params(const struct smtp_custom_param *params, size_t count)
@@ -227,7 +262,8 @@ static void on_trace(struct smtp_server_session *s, bool from_client, struct smt
 }
 
 static const struct smtp_server_session_handler handler = {
-	.size = sizeof(handler), .helo = on_helo, .auth = on_auth, .mail = on_mail, .rcpt = on_rcpt,
+	.size = sizeof(handler), .helo = on_helo, .auth = on_auth, .auth_lookup = on_auth_lookup,
+	.mail = on_mail, .rcpt = on_rcpt,
 	.data = on_data, .content = on_content, .end = on_end, .vrfy = on_vrfy, .expn = on_vrfy,
 	.command = on_command,
 	.reset = on_reset,
@@ -263,6 +299,9 @@ static struct smtp_server_session *begin(struct run *run)
 	options.max_line_bytes = 100;
 	options.max_errors = run->head[2] ? run->head[2] : 1000;
 	options.max_auth_failures = 3;
+	options.crypto = run->head[4] & 8 ? repeatable_crypto() : NULL;
+	options.mechanisms = run->head[4] & 8 ? SMTP_MECHANISMS_ALL : SMTP_MECHANISMS_DEFAULT;
+	options.scram_fake_key[0] = 1;
 	options.lmtp = (run->head[4] & 1) != 0;
 	options.extensions |= run->head[4] & 2 ? SMTP_SERVER_CHUNKING : 0;
 	options.extensions |= run->head[4] & 4 ? SMTP_SERVER_BINARYMIME : 0;

@@ -29,6 +29,8 @@ struct auth_world {
 	bool pending;                    /* every question is answered later */
 	const char *refused_user;        /* proven or not, he may not log in */
 	const char *token_error;
+	bool lookup_refuses; /* though it has given what it knows */
+	bool token_names_nobody;
 	unsigned answer_code;            /* 0: as the handlers find */
 	/* What goes from the server to the client, to be changed on its way. */
 	void (*between)(struct auth_world *w, char *text, size_t *n);
@@ -137,7 +139,7 @@ static inline enum smtp_verdict auth_on_lookup(struct smtp_server_session *s,
 		err = smtp_server_session_set_shared_secret(s, smtp_span_of(AUTH_PASSWORD));
 	else
 		err = smtp_server_session_set_scram_keys(s, &w->keys);
-	return auth_verdict(w, s, err == 0);
+	return auth_verdict(w, s, err == 0 && !w->lookup_refuses);
 }
 
 static inline enum smtp_verdict auth_on_auth(struct smtp_server_session *s,
@@ -158,7 +160,7 @@ static inline enum smtp_verdict auth_on_auth(struct smtp_server_session *s,
 			auth_span_is(r->password, AUTH_PASSWORD);
 	if (w->refused_user && auth_span_is(r->authentication_id, w->refused_user))
 		right = false;
-	if (right && r->authentication_id.n == 0 &&
+	if (right && r->authentication_id.n == 0 && !w->token_names_nobody &&
 	    smtp_server_session_set_account(s, "by-token") != 0)
 		right = false;
 	if (!right && r->token.n > 0 && w->token_error) /* without memory: the usual one */

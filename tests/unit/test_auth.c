@@ -540,6 +540,94 @@ START_TEST(token_without_user)
 }
 END_TEST
 
+START_TEST(token_of_nobody)
+{
+	auth_world_init(&w, true);
+	auth_world_log_in_by(&w, BEARER);
+	w.client_options.user = NULL;
+	w.token_names_nobody = true;
+	play();
+	expect_failure(SMTP_EAUTH);
+}
+END_TEST
+
+START_TEST(lookup_refuses_after_all)
+{
+	static const unsigned mechanisms[] = { CRAM, SCRAM, PLUS };
+
+	auth_world_init(&w, true);
+	auth_world_log_in_by(&w, mechanisms[_i]);
+	w.lookup_refuses = true;
+	play();
+	ck_assert_uint_eq(w.last_code, 535);
+	ck_assert_uint_eq(w.decisions, 0);
+	expect_failure(SMTP_EAUTH);
+}
+END_TEST
+
+/* With STARTTLS at hand only what TLS makes possible is 530. */
+START_TEST(before_starttls)
+{
+	init_as(0, SMTP_MECHANISMS_ALL);
+	w.server_options.offer_starttls = true;
+	play();
+	ck_assert(strncmp(say("AUTH PLAIN"), "530 5.7.0", 9) == 0);
+	ck_assert(strncmp(say("AUTH XOAUTH2"), "530 5.7.0", 9) == 0);
+	ck_assert(strncmp(say("AUTH SCRAM-SHA-256-PLUS"), "504 5.5.4", 9) == 0);
+	ck_assert(strncmp(say("AUTH EXTERNAL"), "504 5.5.4", 9) == 0);
+	ck_assert(strncmp(say("AUTH SCRAM-SHA-256"), "334", 3) == 0);
+	auth_world_end(&w);
+}
+END_TEST
+
+static const struct {
+	const char *name, *mechanism, *message, *answer;
+} tokens[] = {
+	{ "right", "XOAUTH2", "user=user\1auth=Bearer " AUTH_TOKEN "\1\1", "235" },
+	{ "any case", "XOAUTH2", "USER=user\1AUTH=bearer " AUTH_TOKEN "\1\1", "235" },
+	{ "other keys", "XOAUTH2", "user=user\1x=y\1auth=Bearer " AUTH_TOKEN "\1z=\1\1", "235" },
+	{ "something behind", "XOAUTH2", "user=user\1auth=Bearer " AUTH_TOKEN "\1\1x", "501" },
+	{ "end cut off", "XOAUTH2", "user=user\1auth=Bearer " AUTH_TOKEN "\1", "501" },
+	{ "no user", "XOAUTH2", "auth=Bearer " AUTH_TOKEN "\1\1", "501" },
+	{ "empty user", "XOAUTH2", "user=\1auth=Bearer " AUTH_TOKEN "\1\1", "501" },
+	{ "no token", "XOAUTH2", "user=user\1auth=Bearer \1\1", "501" },
+	{ "blank in the token", "XOAUTH2", "user=user\1auth=Bearer a b\1\1", "501" },
+	{ "another kind", "XOAUTH2", "user=user\1auth=Basic " AUTH_TOKEN "\1\1", "501" },
+	{ "two tokens", "XOAUTH2",
+	  "user=user\1auth=Bearer x\1auth=Bearer " AUTH_TOKEN "\1\1", "501" },
+	{ "wrong", "XOAUTH2", "user=user\1auth=Bearer x\1\1", "334" },
+	{ "right", "OAUTHBEARER", "n,a=user,\1auth=Bearer " AUTH_TOKEN "\1\1", "235" },
+	{ "could bind", "OAUTHBEARER", "y,a=user,\1auth=Bearer " AUTH_TOKEN "\1\1", "235" },
+	{ "nobody named", "OAUTHBEARER", "n,,\1host=x\1port=1\1auth=Bearer " AUTH_TOKEN "\1\1", "235" },
+	{ "bound", "OAUTHBEARER", "p=tls-exporter,,\1auth=Bearer " AUTH_TOKEN "\1\1", "501" },
+	{ "empty name", "OAUTHBEARER", "n,a=,\1auth=Bearer " AUTH_TOKEN "\1\1", "235" },
+	{ "odd header", "OAUTHBEARER", "n,b=user,\1auth=Bearer " AUTH_TOKEN "\1\1", "501" },
+	{ "bare equals", "OAUTHBEARER", "n,a=us=er,\1auth=Bearer " AUTH_TOKEN "\1\1", "501" },
+	{ "no header", "OAUTHBEARER", "auth=Bearer " AUTH_TOKEN "\1\1", "501" },
+	{ "something behind", "OAUTHBEARER", "n,,\1auth=Bearer " AUTH_TOKEN "\1\1\1", "501" },
+	{ "the client's own refusal", "OAUTHBEARER", "\1", "501" },
+};
+
+START_TEST(token_rows)
+{
+	char line[512];
+	const char *answer;
+	struct smtp_buf base64;
+
+	smtp_buf_init(&base64, 256);
+	ck_assert_int_eq(smtp_base64_encode(&base64, smtp_span_of(tokens[_i].message)), 0);
+	snprintf(line, sizeof(line), "AUTH %s %.*s", tokens[_i].mechanism, (int)base64.n,
+		 (const char *)base64.p);
+	smtp_buf_release(&base64);
+	auth_world_init(&w, true);
+	play();
+	answer = say(line);
+	ck_assert_msg(strncmp(answer, tokens[_i].answer, 3) == 0, "%s %s: %s", tokens[_i].mechanism,
+		      tokens[_i].name, answer);
+	auth_world_end(&w);
+}
+END_TEST
+
 /* For PLAIN, SCRAM and EXTERNAL. */
 START_TEST(acting_for_another)
 {
@@ -634,6 +722,10 @@ int main(void)
 	tcase_add_test(tc, long_initial_response);
 	tcase_add_test(tc, token_error);
 	tcase_add_test(tc, token_without_user);
+	tcase_add_test(tc, token_of_nobody);
+	tcase_add_loop_test(tc, lookup_refuses_after_all, 0, 3);
+	tcase_add_test(tc, before_starttls);
+	tcase_add_loop_test(tc, token_rows, 0, ROWS(tokens));
 	tcase_add_loop_test(tc, acting_for_another, 0, 4);
 	tcase_add_test(tc, setters_out_of_place);
 	tcase_add_test(tc, nobody_checks);

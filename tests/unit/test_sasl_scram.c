@@ -169,6 +169,48 @@ START_TEST(final_rows)
 }
 END_TEST
 
+/* A right proof by one who has the keys of the client, over a message with another nonce. */
+START_TEST(proof_of_another_nonce)
+{
+	static const char without[] = "c=biws,r=" USER_NONCE "other";
+	static const char message[] = "n=user,r=" USER_NONCE "," SERVER_FIRST ",c=biws,r=" USER_NONCE "other";
+	struct smtp_scram_keys keys = keys_of("pencil", "W22ZaJ0SNY7soEsUEjb6gQ==", 4096);
+	const struct smtp_crypto *c = smtp_crypto_openssl();
+	uint8_t salted[32], key[32], proof[32];
+	struct smtp_buf final;
+	struct end e;
+
+	smtp_buf_init(&final, 512);
+	ck_assert_int_eq(c->pbkdf2_sha256(NULL, span_of("pencil"), smtp_span_make(keys.salt, keys.salt_n),
+					  4096, salted), 0);
+	ck_assert_int_eq(c->hmac_sha256(NULL, smtp_span_make(salted, 32), span_of("Client Key"), key), 0);
+	ck_assert_int_eq(c->hmac_sha256(NULL, smtp_span_make(keys.stored_key, 32), span_of(message),
+					proof), 0);
+	for (size_t i = 0; i < 32; i++)
+		proof[i] ^= key[i];
+	ck_assert_int_eq(smtp_buf_append_text(&final, without), 0);
+	ck_assert_int_eq(smtp_buf_append_text(&final, ",p="), 0);
+	ck_assert_int_eq(smtp_base64_encode(&final, smtp_span_make(proof, 32)), 0);
+	ck_assert_int_eq(smtp_buf_append(&final, "", 1), 0);
+	ck_assert_int_eq(server_round(&e, &keys, (const char *)final.p), SMTP_EAUTH);
+	end_release(&e);
+	smtp_buf_release(&final);
+}
+END_TEST
+
+START_TEST(every_octet_is_compared)
+{
+	uint8_t a[32] = { 0 }, b[32] = { 0 };
+
+	ck_assert(smtp_octets_equal(a, b, 32));
+	for (size_t i = 0; i < 32; i++) {
+		b[i] = 0x80;
+		ck_assert_msg(!smtp_octets_equal(a, b, 32), "%zu", i);
+		b[i] = 0;
+	}
+}
+END_TEST
+
 enum { PLUS = 1, BOUND = 2 };
 
 static const struct {
@@ -393,6 +435,8 @@ int main(void)
 	tcase_add_test(tc, rfc7677_client);
 	tcase_add_test(tc, rfc7677_server);
 	tcase_add_loop_test(tc, final_rows, 0, ROWS(finals));
+	tcase_add_test(tc, proof_of_another_nonce);
+	tcase_add_test(tc, every_octet_is_compared);
 	tcase_add_loop_test(tc, first_rows, 0, ROWS(firsts));
 	tcase_add_loop_test(tc, challenge_rows, 0, ROWS(challenges));
 	tcase_add_loop_test(tc, both_ends, 0, ROWS(both));

@@ -213,7 +213,8 @@ struct smtp_vrfy_request {
 struct smtp_auth_request {
 	const char *mechanism; /* "PLAIN", "SCRAM-SHA-256"...; static */
 	struct smtp_span authorization_id; /* empty: the same as authentication_id */
-	/* Who logs in. OAUTHBEARER: may be empty, then smtp_server_session_set_account() must tell.
+	/* Who logs in. XOAUTH2, OAUTHBEARER: whom the client says to be; check that the token is his.
+	 * OAUTHBEARER: may be empty, then smtp_server_session_set_account() must tell.
 	 * EXTERNAL: the client_identity of the certificate. */
 	struct smtp_span authentication_id;
 	struct smtp_span password; /* PLAIN, LOGIN: to be checked by `auth` */
