@@ -17,8 +17,10 @@ void config_free(struct config *c)
 
 	if (c == NULL)
 		return;
-	for (i = 0; i < c->listener_count; i++)
+	for (i = 0; i < c->listener_count; i++) {
 		free(c->listeners[i].address);
+		free(c->listeners[i].proxies);
+	}
 	for (i = 0; i < c->route_count; i++) {
 		free(c->routes[i].domain);
 		free(c->routes[i].url);
@@ -38,6 +40,11 @@ void config_free(struct config *c)
 	free(c);
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
+}
+
 static bool same_listeners(const struct config *a, const struct config *b)
 {
 	size_t i;
@@ -46,7 +53,8 @@ static bool same_listeners(const struct config *a, const struct config *b)
 		return false;
 	for (i = 0; i < a->listener_count; i++)
 		if (strcmp(a->listeners[i].address, b->listeners[i].address) != 0 ||
-		    a->listeners[i].role != b->listeners[i].role)
+		    a->listeners[i].role != b->listeners[i].role ||
+		    !same_text(a->listeners[i].proxies, b->listeners[i].proxies))
 			return false;
 	return true;
 }

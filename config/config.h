@@ -11,7 +11,7 @@
 #define CONFIG_DEFAULT_FILE "/etc/smtpd/smtpd.yaml"
 
 enum { CONFIG_LISTENERS_MAX = 32, CONFIG_ROUTES_MAX = 256, CONFIG_RETRY_MAX = 32,
-       CONFIG_ERRORS_MAX = 50 };
+       CONFIG_NETWORKS_MAX = 256, CONFIG_ERRORS_MAX = 50 };
 
 enum config_role { ROLE_MX, ROLE_SUBMISSION, ROLE_SUBMISSIONS };
 enum config_log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
@@ -20,6 +20,7 @@ enum config_log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEV
 struct config_listener {
 	char *address; /* "*:25" */
 	enum config_role role;
+	char *proxies; /* networks of those that send a PROXY header, divided by blanks; NULL: none */
 };
 
 struct config_route {

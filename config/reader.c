@@ -111,9 +111,37 @@ static void read_durations(struct reading *r, const struct setting *s, const yam
 	}
 }
 
+enum { PROXIES_MAX = 2048 };
+
 struct listener_texts {
 	const char *address, *role;
+	char proxies[PROXIES_MAX]; /* divided by blanks */
 };
+
+static void read_proxies(struct reading *r, const yaml_node_t *node, struct listener_texts *out)
+{
+	yaml_node_item_t *item;
+	size_t n = 0;
+
+	if (node->type != YAML_SEQUENCE_NODE || out->proxies[0] != '\0' ||
+	    node->data.sequence.items.start == node->data.sequence.items.top) {
+		add_error(r, node->start_mark,
+			  "listen: proxy_protocol: a list such as [192.0.2.0/24] is wanted here, once");
+		return;
+	}
+	for (item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++) {
+		const yaml_node_t *value = yaml_document_get_node(r->document, *item);
+		const char *text = scalar(r, value, "listen: proxy_protocol");
+		int len = text == NULL ? 0 : snprintf(out->proxies + n, PROXIES_MAX - n, "%s ", text);
+
+		if (len < 0 || (size_t)len >= PROXIES_MAX - n) {
+			add_error(r, value->start_mark, "listen: proxy_protocol: the list is too long");
+			out->proxies[0] = '\0';
+			return;
+		}
+		n += (size_t)len;
+	}
+}
 
 static void read_listener_pair(struct reading *r, const yaml_node_pair_t *pair,
 			       struct listener_texts *out)
@@ -121,18 +149,22 @@ static void read_listener_pair(struct reading *r, const yaml_node_pair_t *pair,
 	const yaml_node_t *key = yaml_document_get_node(r->document, pair->key);
 	const yaml_node_t *value = yaml_document_get_node(r->document, pair->value);
 	const char *name = scalar(r, key, "listen");
-	const char *text = scalar(r, value, "listen");
-
+	const char *text;
 	const char **at;
 
+	if (name != NULL && strcmp(name, "proxy_protocol") == 0) {
+		read_proxies(r, value, out);
+		return;
+	}
+	text = scalar(r, value, "listen");
 	if (name == NULL || text == NULL)
 		return;
 	at = strcmp(name, "address") == 0 ? &out->address :
 	     strcmp(name, "role") == 0	  ? &out->role :
 					    NULL;
 	if (at == NULL)
-		add_error(r, key->start_mark, "listen: unknown name \"%.60s\" (address and role "
-			  "are known)", name);
+		add_error(r, key->start_mark, "listen: unknown name \"%.60s\" (address, role and "
+			  "proxy_protocol are known)", name);
 	else if (*at != NULL)
 		add_error(r, key->start_mark, "listen: %s is there twice", name);
 	else
@@ -145,15 +177,19 @@ static void add_listener(struct reading *r, const yaml_node_t *node,
 {
 	char problem[SETTING_PROBLEM_MAX] = "";
 	enum config_role role = ROLE_MX;
+	int err;
 
 	add_result(r, node, "listen", setting_read_role(texts->role, &role, problem), problem);
-	add_result(r, node, "listen",
-		   setting_add_listener(r->config, texts->address, role, problem), problem);
+	err = setting_add_listener(r->config, texts->address, role, problem);
+	add_result(r, node, "listen", err, problem);
+	if (err == 0 && texts->proxies[0] != '\0')
+		add_result(r, node, "listen: proxy_protocol",
+			   setting_set_proxies(r->config, texts->proxies, problem), problem);
 }
 
 static void read_listener(struct reading *r, const yaml_node_t *node)
 {
-	struct listener_texts texts = { NULL, NULL };
+	struct listener_texts texts = { .address = NULL };
 	yaml_node_pair_t *pair;
 
 	if (node->type == YAML_MAPPING_NODE)

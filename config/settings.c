@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <smtp/network.h>
 #include <smtp/url.h>
 #include "cli/nearest.h"
 #include "libsmtp/core/span.h"
@@ -31,7 +32,8 @@ const struct setting settings[] = {
 	{ "tls.key_passphrase_file", SETTING_PATH, FIELD(tls_key_passphrase_file), "", 0, 0, NULL,
 	  "file whose first line opens the private key" },
 	{ "listen", SETTING_LISTENERS, FIELD(listeners), NULL, 0, 0, roles,
-	  "addresses and roles: mx, submission (STARTTLS), submissions (TLS at once)" },
+	  "addresses and roles: mx, submission (STARTTLS), submissions (TLS at once); with "
+	  "proxy_protocol: [networks], of proxies whose PROXY headers are required and believed" },
 	{ "delivery.maildir", SETTING_PATTERN, FIELD(maildir),
 	  "/var/mail/{domain}/{local_part}", 0, 0, NULL, "Maildir of each account" },
 	{ "relay.default", SETTING_NEXT_HOP, FIELD(relay_default), "mx", 0, 0, NULL,
@@ -325,6 +327,17 @@ int setting_add_listener(struct config *c, const char *address, enum config_role
 	c->listeners[c->listener_count].address = copy;
 	c->listeners[c->listener_count++].role = role;
 	return 0;
+}
+
+int setting_set_proxies(struct config *c, const char *networks, char problem[SETTING_PROBLEM_MAX])
+{
+	struct smtp_network parsed[CONFIG_NETWORKS_MAX];
+	size_t count = 0;
+
+	if (smtp_networks_parse(parsed, CONFIG_NETWORKS_MAX, &count, networks) != 0 || count == 0)
+		return wrong(problem, networks, "a list of networks, such as [192.0.2.0/24]");
+	c->listeners[c->listener_count - 1].proxies = strdup(networks);
+	return c->listeners[c->listener_count - 1].proxies != NULL ? 0 : SMTP_ENOMEM;
 }
 
 static bool has_route(const struct config *c, const char *domain)

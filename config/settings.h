@@ -52,6 +52,9 @@ SMTP_MUST_USE int setting_add_duration(struct config *, const struct setting *, 
 				       char problem[SETTING_PROBLEM_MAX]);
 SMTP_MUST_USE int setting_read_role(const char *text, enum config_role *out,
 				    char problem[SETTING_PROBLEM_MAX]);
+/** Networks of proxies, divided by blanks, for the listener that was added last. */
+SMTP_MUST_USE int setting_set_proxies(struct config *, const char *networks,
+				      char problem[SETTING_PROBLEM_MAX]);
 SMTP_MUST_USE int setting_add_listener(struct config *, const char *address, enum config_role role,
 				       char problem[SETTING_PROBLEM_MAX]);
 SMTP_MUST_USE int setting_add_route(struct config *, const char *domain, const char *url,

@@ -38,6 +38,7 @@ static int listen_one(struct mail_main *m, size_t i, const char *passphrase)
 	o.fds = m->start->listeners[i].fds;
 	o.fd_count = m->start->listeners[i].fd_count;
 	o.implicit_tls = role == ROLE_SUBMISSIONS;
+	o.proxy_networks = config->listeners[i].proxies;
 	if (config->tls_certificate[0] != '\0') {
 		o.certificate_file = config->tls_certificate;
 		o.key_file = config->tls_key;

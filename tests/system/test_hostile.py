@@ -238,6 +238,34 @@ def test_slow_handshake():
 
 # ---- Nonsense ----
 
+def test_proxy_headers():
+    """Behind a proxy the client counts, in traces too; on other listeners nobody may say whom he speaks for."""
+    with Daemon(start=False) as d:
+        with open(d.config, encoding="utf-8") as f:
+            text = f.read()
+        with open(d.config, "w", encoding="utf-8") as f:
+            f.write(text.replace("role: mx }", "role: mx, proxy_protocol: [127.0.0.1, 10.0.0.0/8] }"))
+        d.start()
+        with Raw(d.base + 25) as c:
+            c.send("PROXY TCP4 192.0.2.7 198.51.100.1 56324 25")
+            c.greet()
+            for line, code in (("MAIL FROM:<a@far.test>", "250"), ("RCPT TO:<bob@example.test>", "250"),
+                               ("DATA", "354")):
+                assert c.ask(line).startswith(code), line
+            c.send(b"Subject: by proxy\r\n\r\nx\r\n.\r\n")
+            assert c.reply().startswith("250")
+        d.wait_log("event=session.open", "peer=192.0.2.7")
+        assert "[192.0.2.7]" in d.wait_mails("bob")[0]
+        with Raw(d.base + 25) as c:
+            c.send("EHLO no.proxy.test")
+            assert c.ends(10) == b""
+        d.wait_log("event=session.refuse", "role=mx", "reason=proxy")
+        with Raw(d.base + 587) as c:
+            assert c.reply().startswith("220")
+            assert c.ask("PROXY TCP4 192.0.2.7 198.51.100.1 56324 587").startswith("550")
+            assert c.line() is None
+
+
 def test_junk_where_tls_is_expected():
     junk = [b"EHLO client.test\r\nQUIT\r\n", b"\x00" * 1000, b"\x16\x03\x01\xff\xff" + b"\xff" * 70000,
             b"GET / HTTP/1.1\r\n\r\n", b"\x80\x2e\x01\x00\x02" + b"\x00" * 50, os.urandom(5000)]

@@ -74,7 +74,7 @@ START_TEST(everything)
 	static const char text[] = HEAD TLS
 		"data_dir: data\nuser: mail\n"
 		"listen:\n - { address: \"*:25\", role: mx }\n"
-		" - { address: \"[::1]:465\", role: submissions }\n"
+		" - { address: \"[::1]:465\", role: submissions, proxy_protocol: [10.0.0.0/8, \"::1\"] }\n"
 		"delivery: { maildir: \"m/{domain}/{local_part}\" }\n"
 		"relay:\n  default: smtps://u@relay.example.org\n  password_file: secret\n"
 		"  routes: { Example.NET: \"smtp://10.0.0.5:25\" }\n"
@@ -90,6 +90,8 @@ START_TEST(everything)
 	(void)snprintf(expected, sizeof expected, "%s/data", folder);
 	ck_assert_str_eq(c->data_dir, expected);
 	ck_assert_int_eq(c->listeners[1].role, ROLE_SUBMISSIONS);
+	ck_assert_ptr_null(c->listeners[0].proxies);
+	ck_assert_str_eq(c->listeners[1].proxies, "10.0.0.0/8 ::1 ");
 	ck_assert_str_eq(c->routes[0].domain, "example.net");
 	ck_assert_str_eq(c->routes[0].url, "smtp://10.0.0.5:25");
 	ck_assert_uint_eq(c->queue_retry_count, 2);
@@ -136,6 +138,14 @@ static const struct {
 	  ":2:30:", "address is there twice" },
 	{ "listen key", HEAD "listen: [ { adress: \"*:25\", role: mx } ]\n", ":2:13:",
 	  "unknown name \"adress\"" },
+	{ "proxies", HEAD "listen: [ { address: \"*:25\", role: mx, proxy_protocol: 10.0.0.1 } ]\n",
+	  ":2:56:", "a list such as" },
+	{ "no proxies", HEAD "listen: [ { address: \"*:25\", role: mx, proxy_protocol: [] } ]\n",
+	  ":2:56:", "a list such as" },
+	{ "proxy", HEAD "listen: [ { address: \"*:25\", role: mx, proxy_protocol: [10.0.0.1/8] } ]\n",
+	  ":2:11:", "a list of networks" },
+	{ "proxies twice", HEAD "listen: [ { address: \"*:25\", role: mx, proxy_protocol: [\"::1\"], "
+				"proxy_protocol: [\"::1\"] } ]\n", ":2:81:", "once" },
 	{ "twice", HEAD HEAD, ":2:1:", "is there twice" },
 	{ "relay", HEAD "relay: { default: http://x }\n", ":2:19:",
 	  "http://x" },
