@@ -5,8 +5,7 @@
 #include "cli/output.h"
 #include "smtpctl/smtpctl.h"
 
-/** A target may come to be later, but more often it is a slip of the pen. */
-static int warn_of_unknown(struct smtp_accounts *accounts, const char *target)
+int ctl_warn_of_unknown(struct smtp_accounts *accounts, const char *target)
 {
 	struct smtp_resolve found = { .target_count = 0 };
 	struct smtp_mailbox mailbox;
@@ -37,7 +36,7 @@ int ctl_alias_add(const struct cli_command *self, int argc, char **argv, void *u
 						    (const char *const *)&argv[first + 1],
 						    (size_t)(argc - first - 1)));
 	for (i = first + 1; i < argc && status == CLI_DONE; i++)
-		status = ctl_result(accounts, argv[i], warn_of_unknown(accounts, argv[i]));
+		status = ctl_result(accounts, argv[i], ctl_warn_of_unknown(accounts, argv[i]));
 	smtp_accounts_close(accounts);
 	return status;
 }

@@ -18,11 +18,23 @@ const struct cli_option ctl_domain_add_options[] = {
 	{ NULL, 0, CLI_FLAG, 0, NULL, NULL },
 };
 
+/** The domain was just made: without its catch-all it is taken back. */
+static int set_catch_all(struct smtp_accounts *accounts, const char *domain, const char *catch_all)
+{
+	int err = smtp_accounts_domain_set_catch_all(accounts, domain, catch_all);
+	int status = ctl_result(accounts, domain, err);
+
+	if (err == 0)
+		return ctl_result(accounts, catch_all, ctl_warn_of_unknown(accounts, catch_all));
+	(void)ctl_result(accounts, domain, smtp_accounts_domain_remove(accounts, domain));
+	return status;
+}
+
 int ctl_domain_add(const struct cli_command *self, int argc, char **argv, void *user)
 {
 	struct add_values v = { NULL };
 	struct smtp_accounts *accounts;
-	int first = cli_options_read(self, argc, argv, &v), err;
+	int first = cli_options_read(self, argc, argv, &v), status;
 
 	if (first < 0)
 		return CLI_USAGE;
@@ -31,15 +43,14 @@ int ctl_domain_add(const struct cli_command *self, int argc, char **argv, void *
 	accounts = ctl_accounts(user, SMTP_ACCOUNTS_WRITE);
 	if (accounts == NULL)
 		return CLI_REFUSED;
-	err = smtp_accounts_domain_add(accounts, argv[first]);
-	if (err == 0 && v.catch_all != NULL)
-		err = smtp_accounts_domain_set_catch_all(accounts, argv[first], v.catch_all);
-	err = ctl_result(accounts, argv[first], err);
+	status = ctl_result(accounts, argv[first], smtp_accounts_domain_add(accounts, argv[first]));
+	if (status == CLI_DONE && v.catch_all != NULL)
+		status = set_catch_all(accounts, argv[first], v.catch_all);
 	smtp_accounts_close(accounts);
-	if (err == CLI_DONE && !((struct smtpctl *)user)->json)
+	if (status == CLI_DONE && !((struct smtpctl *)user)->json)
 		(void)printf("%s is hosted. Its mail is signed after: smtpctl dkim add %s\n",
 			     argv[first], argv[first]);
-	return cli_finish_output(err);
+	return cli_finish_output(status);
 }
 
 int ctl_domain_remove(const struct cli_command *self, int argc, char **argv, void *user)

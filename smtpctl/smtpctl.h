@@ -81,6 +81,9 @@ int ctl_dkim_print(const char *domain, const char *selector, const char *algorit
 		   const char *public_base64);
 /** Prints the DNS records of a domain whose mail this host takes, as zone file text. Exit status. */
 int ctl_print_records(struct smtp_accounts *accounts, const char *domain, const char *hostname);
+/** Says on standard error when mail to that address finds nobody: it may be made later, but more often it
+ *  is a slip of the pen. 0 or an error. */
+SMTP_MUST_USE int ctl_warn_of_unknown(struct smtp_accounts *accounts, const char *target);
 /** Stores an account with that password; "" as name is none. 0 or an error. */
 SMTP_MUST_USE int ctl_account_store(struct smtp_accounts *accounts, const char *address,
 				    const char *name, struct smtp_span password);

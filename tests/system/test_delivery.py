@@ -135,6 +135,16 @@ def test_alias_to_nobody_is_added_with_a_warning():
         assert out.returncode == 1 and "warning" not in out.stderr, out.stderr
 
 
+def test_domain_with_a_wrong_catch_all_is_not_added():
+    with Daemon(start=False) as d:
+        out = d.ctl("domain", "add", "other.test", "--catch-all", "bob")
+        assert out.returncode == 1 and out.stderr.count("\n") == 1, out
+        assert "'bob' is no address" in out.stderr, out
+        out = d.ctl("domain", "add", "other.test", "--catch-all", "bobo@example.test")
+        assert out.returncode == 0 and "nobody has the address bobo@example.test" in out.stderr, out
+        assert [row["catch_all"] for row in d.ctl_json("domain", "list")] == ["", "bobo@example.test"]
+
+
 def test_alias_of_aliases():
     with Daemon() as d:
         names = [f"list{n}@example.test" for n in range(3)]
