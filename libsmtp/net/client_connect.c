@@ -256,12 +256,12 @@ static const struct {
 	enum smtp_client_tls tls;
 	bool lmtp, check;
 } schemes[] = {
-	[SMTP_URL_SMTP] = { SMTP_CLIENT_TLS_OPPORTUNISTIC },
-	[SMTP_URL_SMTPS] = { SMTP_CLIENT_TLS_IMPLICIT, .check = true },
-	[SMTP_URL_SMTP_STARTTLS] = { SMTP_CLIENT_TLS_REQUIRED, .check = true },
-	[SMTP_URL_LMTP] = { SMTP_CLIENT_TLS_OPPORTUNISTIC, .lmtp = true },
-	[SMTP_URL_LMTP_UNIX] = { SMTP_CLIENT_TLS_NONE, .lmtp = true },
-	[SMTP_URL_MX] = { SMTP_CLIENT_TLS_OPPORTUNISTIC },
+	[SMTP_URL_SMTP] = { .tls = SMTP_CLIENT_TLS_OPPORTUNISTIC },
+	[SMTP_URL_SMTPS] = { .tls = SMTP_CLIENT_TLS_IMPLICIT, .check = true },
+	[SMTP_URL_SMTP_STARTTLS] = { .tls = SMTP_CLIENT_TLS_REQUIRED, .check = true },
+	[SMTP_URL_LMTP] = { .tls = SMTP_CLIENT_TLS_OPPORTUNISTIC, .lmtp = true },
+	[SMTP_URL_LMTP_UNIX] = { .tls = SMTP_CLIENT_TLS_NONE, .lmtp = true },
+	[SMTP_URL_MX] = { .tls = SMTP_CLIENT_TLS_OPPORTUNISTIC },
 };
 
 static int read_url(struct smtp_client *c, struct smtp_url *url, const char *text)
