@@ -13,6 +13,11 @@
 
 /* --- what was asked for ---------------------------------------------------------------------- */
 
+void smtp_client_transaction_init(struct smtp_client_transaction *txn)
+{
+	*txn = (struct smtp_client_transaction)SMTP_CLIENT_TRANSACTION_INIT;
+}
+
 static size_t xtext_length(struct smtp_span text)
 {
 	size_t n = text.n;

@@ -292,6 +292,11 @@ static bool rule_is_valid(const struct smtp_recorder_rule *rule)
 	return class == 4 || class == 5 || (class == 2 && rule->phase != SMTP_RECORDER_CONTENT);
 }
 
+void smtp_recorder_rule_init(struct smtp_recorder_rule *rule)
+{
+	*rule = (struct smtp_recorder_rule)SMTP_RECORDER_RULE_INIT;
+}
+
 int smtp_recorder_add_rule(struct smtp_recorder *r, const struct smtp_recorder_rule *given)
 {
 	struct smtp_recorder_rule rule = SMTP_RECORDER_RULE_INIT;

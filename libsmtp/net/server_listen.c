@@ -12,6 +12,11 @@
 
 /* --- settings --------------------------------------------------------------------------------- */
 
+void smtp_listener_options_init(struct smtp_listener_options *options)
+{
+	*options = (struct smtp_listener_options)SMTP_LISTENER_OPTIONS_INIT;
+}
+
 /* Whether a session would take these options; how a struct of another size is read is its matter. */
 static int check_session_options(const struct smtp_server_session_options *options)
 {

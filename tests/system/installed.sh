@@ -70,12 +70,32 @@ exported()
 	result $? "no name coincides with one of libESMTP"
 }
 
-# Options by their functions, a session, and a reply: what a program in C++ needs.
+# Options by their functions, both ends of a session and a server: what a program in C++ needs.
 links_cpp()
 {
 	cat >"$work/use.cc" <<-'CPP'
 		#include <smtp/smtp.h>
 		#include <cstring>
+		static int serves(const smtp_server_session_handler *handler)
+		{
+			smtp_listener_options listener;
+			smtp_client_transaction txn;
+			smtp_recorder_rule rule;
+			smtp_server *server = nullptr;
+			smtp_listener_options_init(&listener);
+			smtp_client_transaction_init(&txn);
+			smtp_recorder_rule_init(&rule);
+			listener.address = "127.0.0.1:0";
+			listener.session.hostname = "mx.example.org";
+			listener.handler = handler;
+			uint16_t port = 0;
+			int err = smtp_server_new(&server, nullptr);
+			if (!err)
+				err = smtp_server_listen(server, &listener, &port);
+			smtp_server_free(server);
+			return !err && port != 0 && txn.size == sizeof txn && !txn.reverse_path &&
+				rule.size == sizeof rule && rule.code == 0;
+		}
 		int main()
 		{
 			smtp_server_session_options options;
@@ -90,7 +110,7 @@ links_cpp()
 			smtp_span out = smtp_server_session_output(session);
 			good = good && out.n > 3 && std::memcmp(out.p, "220", 3) == 0;
 			smtp_server_session_free(session);
-			return good ? 0 : 1;
+			return good && serves(&handler) ? 0 : 1;
 		}
 	CPP
 	# shellcheck disable=SC2046 # lists of flags

@@ -176,6 +176,9 @@ struct smtp_client_transaction {
 
 #define SMTP_CLIENT_TRANSACTION_INIT { .size = sizeof(struct smtp_client_transaction) }
 
+/** The same as SMTP_CLIENT_TRANSACTION_INIT, for C++. */
+SMTP_API void smtp_client_transaction_init(struct smtp_client_transaction *txn);
+
 struct smtp_client_session_handler {
 	size_t size;
 	/** Greeting, EHLO, TLS and AUTH are done: the session takes transactions. */

@@ -133,6 +133,9 @@ struct smtp_recorder_rule {
 
 #define SMTP_RECORDER_RULE_INIT { .size = sizeof(struct smtp_recorder_rule) }
 
+/** The same as SMTP_RECORDER_RULE_INIT, for C++. */
+SMTP_API void smtp_recorder_rule_init(struct smtp_recorder_rule *rule);
+
 /** Adds a rule, which is copied. SMTP_EINVAL, SMTP_ENOMEM. */
 SMTP_API SMTP_MUST_USE int smtp_recorder_add_rule(struct smtp_recorder *,
 					      const struct smtp_recorder_rule *rule);

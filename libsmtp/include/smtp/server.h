@@ -128,6 +128,9 @@ struct smtp_listener_options {
 		.session = SMTP_SERVER_SESSION_OPTIONS_INIT                                        \
 	}
 
+/** The same as SMTP_LISTENER_OPTIONS_INIT, for C++. */
+SMTP_API void smtp_listener_options_init(struct smtp_listener_options *options);
+
 /** Adds a middleware for the sessions of all listeners, at most 15; order is kept. The struct is copied;
  *  from success on its `release` is called by smtp_server_free(). A blocking function that never returns
  *  keeps run() from returning. SMTP_EINVAL, SMTP_ESTATE (it runs), SMTP_ETOOLONG (too many). */
