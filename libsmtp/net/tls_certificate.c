@@ -35,7 +35,7 @@ size_t smtp_tls_certificate_hash(X509 *certificate, uint8_t out[64])
 }
 
 /* A name with control characters or a NUL in it is a trick. */
-static int copy_name(const ASN1_STRING *name, char *out, size_t cap)
+static void copy_name(const ASN1_STRING *name, char *out, size_t cap)
 {
 	unsigned char *text = NULL;
 	int n = name ? ASN1_STRING_to_UTF8(&text, name) : -1;
@@ -48,9 +48,9 @@ static int copy_name(const ASN1_STRING *name, char *out, size_t cap)
 		out[n] = '\0';
 	}
 	OPENSSL_free(text);
-	return good;
 }
 
+/* Is there one? The first counts; one that is a trick is not replaced by something else. */
 static int copy_mail_address(X509 *certificate, char *out, size_t cap)
 {
 	GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
@@ -59,8 +59,9 @@ static int copy_mail_address(X509 *certificate, char *out, size_t cap)
 	for (int i = 0; !found && i < sk_GENERAL_NAME_num(names); i++) {
 		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
 
-		if (name->type == GEN_EMAIL)
-			found = copy_name(name->d.rfc822Name, out, cap);
+		found = name->type == GEN_EMAIL;
+		if (found)
+			copy_name(name->d.rfc822Name, out, cap);
 	}
 	GENERAL_NAMES_free(names);
 	return found;
@@ -72,8 +73,7 @@ void smtp_tls_certificate_identity(X509 *certificate, char *out, size_t cap)
 	int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
 
 	*out = '\0';
-	if (!copy_mail_address(certificate, out, cap) && at >= 0 &&
-	    !copy_name(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)), out, cap))
-		*out = '\0';
+	if (!copy_mail_address(certificate, out, cap) && at >= 0)
+		copy_name(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)), out, cap);
 	ERR_clear_error();
 }
