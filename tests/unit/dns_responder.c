@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum { MESSAGE_MAX = 65535, UDP_MAX = 1200, NAME_MAX_TEXT = 256, HEADER = 12 };
-enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_SOA = 6, TYPE_MX = 15, TYPE_AAAA = 28 };
+enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_SOA = 6, TYPE_MX = 15, TYPE_TXT = 16, TYPE_AAAA = 28 };
 
 struct dns_responder {
 	const struct dns_record *records;
@@ -90,6 +90,11 @@ static void put_record(struct message *m, const struct dns_record *r)
 		put_u16(m, r->preference);
 	if (r->type == TYPE_MX || r->type == TYPE_CNAME) {
 		put_name(m, r->data);
+	} else if (r->type == TYPE_TXT) { /* strings of at most 100 octets */
+		for (const char *text = r->data; *text; text += strnlen(text, 100)) {
+			put(m, &(uint8_t){ (uint8_t)strnlen(text, 100) }, 1);
+			put(m, text, strnlen(text, 100));
+		}
 	} else {
 		bool six = r->type == TYPE_AAAA;
 

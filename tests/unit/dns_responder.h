@@ -13,7 +13,7 @@ struct dns_record {
 	const char *name; /* lower case, without the last dot */
 	uint16_t type;    /* 0: a rule for all types of the name */
 	uint16_t preference;
-	const char *data; /* a name, an address; "" is the root */
+	const char *data; /* a name, an address, a text; "" is the root */
 };
 
 /* Data of records of type 0. */

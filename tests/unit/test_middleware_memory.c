@@ -90,13 +90,23 @@ static enum smtp_verdict on_connect(struct smtp_server_session *s, void *user)
 	return SMTP_NEXT;
 }
 
+static int look_up(void *user, const char *name, struct smtp_dnsbl_listing *out)
+{
+	(void)user;
+	(void)name;
+	(void)out;
+	return SMTP_ENOTFOUND;
+}
+
 static int make(struct smtp_middleware *m, unsigned which)
 {
 	static const char *const networks[] = { "192.0.2.0/24", "2001:db8::/32", NULL };
-	static const char *const domains[] = { "b\xc3\xbc" "cher.example", "example.org", ".example",
+	static const char *const domains[] = { "b\xc3\xbc" "cher.example", ".example", "example.org",
 					       NULL };
 	struct smtp_connection_check_options connections = SMTP_CONNECTION_CHECK_OPTIONS_INIT;
 	struct smtp_recipient_domains_options recipients = SMTP_RECIPIENT_DOMAINS_OPTIONS_INIT;
+	struct smtp_greylist_options greylist = SMTP_GREYLIST_OPTIONS_INIT;
+	struct smtp_dnsbl_options dnsbl = SMTP_DNSBL_OPTIONS_INIT;
 
 	connections.allow = networks;
 	connections.deny = networks + 1;
@@ -112,12 +122,20 @@ static int make(struct smtp_middleware *m, unsigned which)
 		return smtp_middleware_recipient_domains(m, &recipients);
 	case 4:
 		return smtp_middleware_received(m, "mx.example.org");
+	case 5:
+		greylist.file = "/nonexistent/list";
+		return smtp_middleware_greylist(m, &greylist);
+	case 6:
+		dnsbl.zones = domains + 2;
+		dnsbl.server = "127.0.0.1@5353";
+		dnsbl.lookup = look_up;
+		return smtp_middleware_dnsbl(m, &dnsbl);
 	default:
 		return smtp_middleware_require_tls(m, SMTP_AT_CONNECT);
 	}
 }
 
-enum { MADE = 5 };
+enum { MADE = 7 };
 
 /* Greeting, EHLO, MAIL, RCPT, DATA: each answer good or 4yz. */
 static void talk(struct smtp_server_session *s)
@@ -135,9 +153,10 @@ static void talk(struct smtp_server_session *s)
 		return;
 	out = smtp_server_session_output(s);
 	for (size_t i = 0; i < out.n; i++) {
-		/* what follows a refused RCPT is 503 or 554 */
-		if (line)
-			MUST(out.p[i] == '2' || out.p[i] == '3' || out.p[i] == '4' || failed);
+		/* The greylist puts off the recipient: DATA is then 554, after a refused MAIL all is 503. */
+		if (line && out.n - i >= 3)
+			MUST((out.p[i] >= '2' && out.p[i] <= '4') || failed ||
+			     memcmp(out.p + i, "554", 3) == 0);
 		line = out.p[i] == '\n';
 	}
 	smtp_server_session_sent(s, out.n);
@@ -153,8 +172,12 @@ static void session_behind(const struct smtp_middleware *m, unsigned n)
 	err = smtp_server_session_new(&s, &options, NULL, NULL);
 	if (!err)
 		err = smtp_server_session_set_peer(s, "192.0.2.1", 25);
-	for (unsigned i = 0; !err && i < n; i++)
-		err = smtp_server_session_use(s, &m[i]);
+	for (unsigned i = 0; !err && i < n; i++) {
+		struct smtp_middleware here = m[i];
+
+		here.blocking = false; /* one thread, and nothing that would wait */
+		err = smtp_server_session_use(s, &here);
+	}
 	if (!err)
 		talk(s);
 	smtp_server_session_free(s);
@@ -174,8 +197,10 @@ static void run(void)
 	}
 	if (err)
 		MUST(err == SMTP_ENOMEM && failed && m[made].size == 0x5555555555555555);
-	else
-		session_behind(m, made);
+	if (!err) {
+		session_behind(m, MADE - 2); /* a message passes */
+		session_behind(m, made);     /* the greylist puts it off */
+	}
 	while (made > 0)
 		smtp_middleware_release(&m[--made]);
 }

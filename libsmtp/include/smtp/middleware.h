@@ -125,6 +125,61 @@ SMTP_API SMTP_MUST_USE int
 smtp_middleware_recipient_domains(struct smtp_middleware *out,
 				  const struct smtp_recipient_domains_options *options);
 
+/** Greylisting: the first RCPT of a network (IPv4 /24, IPv6 /64), reverse-path and recipient is put off with
+ *  450 4.7.1; who tries again after `delay_s` is let pass, for as long as it comes back within `keep_s`. */
+struct smtp_greylist_options {
+	size_t size;
+	uint32_t delay_s;     /* at least 1 */
+	uint32_t keep_s;      /* more than delay_s */
+	uint32_t max_entries; /* 24 octets each; beyond: the one that was not seen for longest is forgotten */
+	/* Where it is kept from one run to the next, written every five minutes and on release, read at the
+	 * start; one that can't be read counts as empty. NULL: memory only. */
+	const char *file;
+};
+
+#define SMTP_GREYLIST_OPTIONS_INIT                                                                 \
+	{                                                                                          \
+		.size = sizeof(struct smtp_greylist_options), .delay_s = 300, .keep_s = 86400,     \
+		.max_entries = 100000                                                              \
+	}
+
+/** The same as SMTP_GREYLIST_OPTIONS_INIT, for C++. */
+SMTP_API void smtp_greylist_options_init(struct smtp_greylist_options *options);
+
+/** Put it behind what refuses for good. Who has logged in, and peers without an address, pass. With a file
+ *  its functions are run on worker threads. `options` NULL: the defaults. SMTP_EIO: no random octets. */
+SMTP_API SMTP_MUST_USE int smtp_middleware_greylist(struct smtp_middleware *out,
+						    const struct smtp_greylist_options *options);
+
+/** What a DNS block list says of an address. */
+struct smtp_dnsbl_listing {
+	/* Its A record: what is not in 127.0.0.0/8, or is in 127.255.255.0/24, is no listing. */
+	uint8_t address[4];
+	char text[256];     /* its TXT record, NUL-terminated; "" if there is none */
+};
+
+struct smtp_dnsbl_options {
+	size_t size;
+	const char *const *zones; /* such as "bl.example.org"; asked in this order; NULL ends the list */
+	/** Looks one name up, such as "2.0.0.127.bl.example.org"; may block, on several threads at once.
+	 *  0 and *out filled, SMTP_ENOTFOUND, or another error: then that zone is passed over. NULL: DNS, by
+	 *  the resolver of the C library. */
+	int (*lookup)(void *user, const char *name, struct smtp_dnsbl_listing *out);
+	void *user;
+	const char *server; /* without `lookup`: "192.0.2.53@53" instead of the system's; NULL: that */
+};
+
+#define SMTP_DNSBL_OPTIONS_INIT { .size = sizeof(struct smtp_dnsbl_options) }
+
+/** The same as SMTP_DNSBL_OPTIONS_INIT, for C++. */
+SMTP_API void smtp_dnsbl_options_init(struct smtp_dnsbl_options *options);
+
+/** Refuses at RCPT with 554 5.7.1 and the text of the list whose peer is listed (RFC 5782); not who has
+ *  logged in, nor mail to <postmaster>. The peer is looked up once a session, on a worker thread; a list that
+ *  does not answer lists nobody. SMTP_EINVAL also for a zone that is no domain name. */
+SMTP_API SMTP_MUST_USE int smtp_middleware_dnsbl(struct smtp_middleware *out,
+						 const struct smtp_dnsbl_options *options);
+
 /** Adds a Received field (RFC 5321, 4.4) to each message at DATA, with the trace id of the session and, for a
  *  single recipient, its address. It is found in smtp_server_session_fields(): whoever takes the content
  *  puts that above it. `hostname` is that of this machine. */
