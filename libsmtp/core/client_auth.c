@@ -162,6 +162,32 @@ void smtp_client_auth_begin(struct smtp_client_session *s)
 	}
 }
 
+void smtp_client_auth_on_demand(struct smtp_client_session *s)
+{
+	s->job = CLIENT_JOB_NONE;
+	s->state = CLIENT_BUSY;
+	smtp_client_auth_begin(s);
+}
+
+int smtp_client_session_authenticate(struct smtp_client_session *s, const char *user,
+				     const char *password)
+{
+	struct smtp_client_session_options login = { .user = user, .password = password };
+	int err;
+
+	if (!s || !user || user[0] == '\0' || !password)
+		return SMTP_EINVAL;
+	if (!smtp_client_session_is_idle(s))
+		return SMTP_ESTATE;
+	smtp_client_login_wipe(&s->login);
+	err = smtp_client_login_init(&s->login, &login);
+	if (err)
+		smtp_client_login_wipe(&s->login);
+	else
+		s->job = CLIENT_JOB_AUTH;
+	return err;
+}
+
 /* --- send ------------------------------------------------------------------------------------ */
 
 /* The next message of the exchange, as base64 in login->secret. */

@@ -291,6 +291,8 @@ static void begin_work(struct smtp_client_session *s)
 		smtp_client_transaction_begin(s);
 	else if (s->job == CLIENT_JOB_COMMAND)
 		smtp_client_go_to(s, SMTP_STEP_COMMAND);
+	else if (s->job == CLIENT_JOB_AUTH)
+		smtp_client_auth_on_demand(s);
 	else if (s->job == CLIENT_JOB_STARTTLS)
 		smtp_client_go_to(s, SMTP_STEP_STARTTLS);
 	else

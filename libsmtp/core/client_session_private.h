@@ -28,7 +28,8 @@ enum client_state {
 	CLIENT_FAILED
 };
 
-enum client_job { CLIENT_JOB_NONE, CLIENT_JOB_MAIL, CLIENT_JOB_COMMAND, CLIENT_JOB_STARTTLS };
+enum client_job { CLIENT_JOB_NONE, CLIENT_JOB_MAIL, CLIENT_JOB_COMMAND, CLIENT_JOB_STARTTLS,
+		  CLIENT_JOB_AUTH };
 
 /* A place in the list of steps; index counts the repetitions of RCPT and BDAT. */
 struct client_cursor {
@@ -191,6 +192,8 @@ void smtp_client_set_up(struct smtp_client_session *s);
 SMTP_MUST_USE int smtp_client_login_init(struct client_login *login,
 					 const struct smtp_client_session_options *options);
 void smtp_client_login_wipe(struct client_login *login);
+/** Begins the AUTH that was asked for later. */
+void smtp_client_auth_on_demand(struct smtp_client_session *s);
 /** Begins AUTH, or ends the session when it must not or can't be. */
 void smtp_client_auth_begin(struct smtp_client_session *s);
 int smtp_client_auth_send(struct smtp_client_session *s, size_t index);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* client_calls.c - the commands of the blocking client: raw lines, VRFY, EXPN, HELP, NOOP, RSET, STARTTLS.
+/* client_calls.c - the commands of the blocking client: raw lines, VRFY, EXPN, HELP, NOOP, RSET, STARTTLS,
+ * AUTH.
  */
 #include "libsmtp/core/buf.h"
 #include "libsmtp/core/span.h"
@@ -99,4 +100,14 @@ int smtp_client_starttls(struct smtp_client *c, struct smtp_reply *reply)
 	if (!err)
 		*reply = c->last;
 	return err;
+}
+
+int smtp_client_authenticate(struct smtp_client *c, const char *user, const char *password)
+{
+	int err = smtp_client_begin(c);
+
+	if (err)
+		return err;
+	err = smtp_client_session_authenticate(smtp_client_conn_session(c->conn), user, password);
+	return err ? smtp_client_refuse(c, err, "AUTH") : smtp_client_run(c, CLIENT_CALL_AUTH);
 }

@@ -430,6 +430,45 @@ START_TEST(starttls_on_demand)
 }
 END_TEST
 
+START_TEST(login_on_demand)
+{
+	const char *const scripts[] = {
+		HELLO "S 250 STARTTLS\nC STARTTLS\nS 220 go\nT\nC EHLO\nS 250-hi\nS 250 AUTH PLAIN\n"
+		"C AUTH PLAIN AGpvZQBzM2NyZXQ=\nS 235 ok\nC NOOP\nS 250 ok\n" BYE,
+		HELLO "S 250 AUTH PLAIN\nC QUIT\n",
+		"T\n" HELLO "S 250 AUTH LOGIN\nC AUTH LOGIN\nS 334 x\nC am9l\nS 334 y\nC czNjcmV0\n"
+		"S 535 5.7.8 no\nC QUIT\n", NULL };
+	struct scripted_server *server = scripted_server_start(scripts, files.certificate, files.key);
+	struct smtp_client_options options = some_options();
+	struct smtp_client *client;
+	struct smtp_reply reply;
+	uint16_t port = scripted_server_port(server);
+
+	options.tls = SMTP_CLIENT_TLS_NONE;
+	client = new_client(&options);
+	expect(client, smtp_client_authenticate(client, "joe", "s3cret"), SMTP_ECLOSED);
+	expect(client, open_by_host(client, port), 0);
+	expect(client, smtp_client_starttls(client, &reply), 0);
+	expect(client, smtp_client_authenticate(client, "", "s3cret"), SMTP_EINVAL);
+	expect(client, smtp_client_authenticate(client, "joe", NULL), SMTP_EINVAL);
+	expect(client, smtp_client_authenticate(client, "joe", "s3cret"), 0);
+	expect(client, smtp_client_noop(client, NULL, &reply), 0);
+	smtp_client_quit(client);
+	expect(client, open_by_host(client, port), 0);
+	expect(client, smtp_client_authenticate(client, "joe", "s3cret"), SMTP_ETLS);
+	expect(client, smtp_client_noop(client, NULL, &reply), SMTP_ECLOSED);
+	smtp_client_free(client);
+	options.tls = SMTP_CLIENT_TLS_IMPLICIT;
+	options.insecure = true;
+	client = new_client(&options);
+	expect(client, open_by_host(client, port), 0);
+	expect(client, smtp_client_authenticate(client, "joe", "s3cret"), SMTP_EAUTH);
+	ck_assert_uint_eq(smtp_client_last_reply(client).code, 535);
+	smtp_client_free(client);
+	expect_end(server);
+}
+END_TEST
+
 /* --- content --------------------------------------------------------------------------------- */
 
 static void note_progress(uint64_t octets, void *user)
@@ -659,6 +698,7 @@ int main(void)
 	tcase_add_loop_test(tc, trust, 0, ROWS(trust_rows));
 	tcase_add_test(tc, own_certificate);
 	tcase_add_test(tc, starttls_on_demand);
+	tcase_add_test(tc, login_on_demand);
 	tcase_add_test(tc, content_from_a_descriptor);
 	tcase_add_test(tc, bare_newlines_refused);
 	tcase_add_test(tc, more_recipients_than_taken_at_once);

@@ -159,6 +159,11 @@ SMTP_API SMTP_MUST_USE int smtp_client_reset(struct smtp_client *, struct smtp_r
  *  SMTP_ESTATE: there is TLS; SMTP_ETLS: it failed, and the connection is over. */
 SMTP_API SMTP_MUST_USE int smtp_client_starttls(struct smtp_client *, struct smtp_reply *reply);
 
+/** Logs in now, with the best mechanism or that of the options; after starttls() for example. A refusal
+ *  is SMTP_EAUTH, and the connection is over, as when it happens in open(). */
+SMTP_API SMTP_MUST_USE int smtp_client_authenticate(struct smtp_client *, const char *user,
+						    const char *password);
+
 /** What the server offered last; SMTP's own keywords and others. */
 SMTP_API const struct smtp_extensions *smtp_client_extensions(const struct smtp_client *);
 SMTP_API bool smtp_client_has_extension(const struct smtp_client *, const char *keyword,

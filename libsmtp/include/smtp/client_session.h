@@ -259,6 +259,11 @@ SMTP_API SMTP_MUST_USE int smtp_client_session_command(struct smtp_client_sessio
  *  offered; SMTP_ESTATE. A refusal is told by `reply`, and the session goes on. Else WANTS_TLS follows,
  *  EHLO, and `ready` once more; a login that was made before counts no longer (RFC 3207, 4.2). */
 SMTP_API SMTP_MUST_USE int smtp_client_session_starttls(struct smtp_client_session *);
+/** Logs in now, when the session is set up without: after starttls(), or to decide by what is offered. The
+ *  texts are copied, and wiped after use; `mechanism` and the rest are as in the options. `ready`
+ *  follows, or `failed`, as at the begin. SMTP_ESTATE, SMTP_EINVAL, SMTP_ENOMEM. */
+SMTP_API SMTP_MUST_USE int smtp_client_session_authenticate(struct smtp_client_session *,
+							    const char *user, const char *password);
 /** Says QUIT when what is under way is done. Again: no effect. */
 SMTP_API void smtp_client_session_quit(struct smtp_client_session *);
 
