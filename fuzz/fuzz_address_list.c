@@ -13,7 +13,7 @@
 enum { ADDRESSES_MAX = 8, TEXT_MAX = ADDRESSES_MAX * (SMTP_MAILBOX_TEXT_MAX + 64) };
 
 static const char *const before[] = { "<", "\"(\\\"@,\" <", "A. b\r\n\t(x(\\)) y) < (z)", "g:<" };
-static const char *const behind[] = { ">", "> ", "\r\n > (\"\r\n <)", ">;" };
+static const char *const behind[] = { ">", "> ", "\r\n > (\" <)", ">;" };
 
 static void append(struct smtp_buf *out, const char *text)
 {

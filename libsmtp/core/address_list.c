@@ -13,6 +13,7 @@ struct list {
 	struct smtp_reader rd;
 	struct smtp_mailbox *out;
 	size_t count, max;
+	bool has_fold_in_quotes;
 };
 
 /** Octets that are taken together from several runs. One too many is kept in mind, not refused: a
@@ -20,7 +21,7 @@ struct list {
 struct gathered {
 	char text[SMTP_DOMAIN_MAX + 1];
 	size_t n;
-	bool is_too_long;
+	bool is_too_long, has_fold_in_quotes;
 };
 
 static void gather(struct gathered *g, struct smtp_span run)
@@ -59,15 +60,14 @@ static int read_quoted_pair(struct smtp_reader *rd, struct smtp_span *out)
 	return 0;
 }
 
-/* What stands in a comment between its parentheses: one octet, pair or fold. */
+/* What stands in a comment between its parentheses: one octet, blank or pair. A fold ends the comment for
+ * some readers (Python's email.utils is one), and what follows is an address to them: refused. */
 static int skip_ccontent(struct smtp_reader *rd)
 {
 	struct smtp_span pair;
 	int c = smtp_rd_peek(rd);
 
-	if (c == ' ' || c == '\t' || c == '\r')
-		return skip_fold(rd) == 0 && smtp_rd_peek(rd) != '\r' ? 0 : SMTP_ESYNTAX;
-	if (c < 0 || smtp_is((uint8_t)c, SMTP_CC_CONTROL))
+	if (c < 0 || (smtp_is((uint8_t)c, SMTP_CC_CONTROL) && c != '\t'))
 		return SMTP_ESYNTAX;
 	(void)smtp_rd_next(rd);
 	return c == '\\' ? read_quoted_pair(rd, &pair) : 0;
@@ -125,10 +125,12 @@ static int read_quoted_string(struct smtp_reader *rd, struct gathered *out)
 								 SMTP_CC_UTF8);
 		int err = 0;
 
-		if (run.n == 0 && smtp_rd_peek(rd) == '\r')
+		if (run.n == 0 && smtp_rd_peek(rd) == '\r') {
 			err = read_fold(rd, &run);
-		else if (run.n == 0)
+			out->has_fold_in_quotes = true;
+		} else if (run.n == 0) {
 			err = smtp_rd_char(rd, '\\') ? read_quoted_pair(rd, &run) : SMTP_ESYNTAX;
+		}
 		if (err != 0)
 			return err;
 		gather(out, run);
@@ -187,6 +189,14 @@ static int read_words(struct smtp_reader *rd, struct words *w)
 	} while (err == 0 && !end);
 	w->begins_with_word &= w->ends_with_word || w->text.n > 0;
 	w->is_local_part &= w->ends_with_word;
+	return err;
+}
+
+static int read_list_words(struct list *l, struct words *w)
+{
+	int err = read_words(&l->rd, w);
+
+	l->has_fold_in_quotes |= w->text.has_fold_in_quotes;
 	return err;
 }
 
@@ -277,7 +287,7 @@ static int read_angle_addr(struct list *l)
 	int err = skip_cfws(&l->rd);
 
 	if (err == 0)
-		err = read_words(&l->rd, &local_part);
+		err = read_list_words(l, &local_part);
 	if (err == 0)
 		err = smtp_rd_char(&l->rd, '@') ? read_mailbox_domain(l, &local_part) : SMTP_ESYNTAX;
 	if (err == 0)
@@ -309,7 +319,7 @@ static int read_address(struct list *l, bool groups_allowed)
 	if (err == 0 && smtp_rd_char(&l->rd, '<'))
 		return read_angle_addr(l);
 	if (err == 0)
-		err = read_words(&l->rd, &words);
+		err = read_list_words(l, &words);
 	if (err != 0)
 		return err;
 	if (smtp_rd_char(&l->rd, '@'))
@@ -331,6 +341,23 @@ static int read_addresses(struct list *l, bool groups_allowed)
 	return err;
 }
 
+/* More "@" than addresses: the others stand in comments or between quotes. */
+static bool has_other_at(struct smtp_span value, size_t addresses)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < value.n; i++)
+		n += value.p[i] == '@';
+	return n > addresses;
+}
+
+/* Between quotes a fold is harmless to all but those to whom it ends the quoted string: they take what is
+ * quoted from there on for plain, and the other way round. */
+static bool is_ambiguous(const struct list *l, struct smtp_span value)
+{
+	return l->has_fold_in_quotes && has_other_at(value, l->count);
+}
+
 int smtp_address_list_parse(struct smtp_span value, struct smtp_mailbox *out, size_t max,
 			    size_t *count)
 {
@@ -341,7 +368,7 @@ int smtp_address_list_parse(struct smtp_span value, struct smtp_mailbox *out, si
 	if (!smtp_utf8_is_valid(value))
 		return SMTP_ESYNTAX;
 	err = read_addresses(&l, true);
-	if (err == 0 && !smtp_rd_end(&l.rd))
+	if (err == 0 && (!smtp_rd_end(&l.rd) || is_ambiguous(&l, value)))
 		err = SMTP_ESYNTAX;
 	if (err == 0)
 		*count = l.count;

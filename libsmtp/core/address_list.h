@@ -13,7 +13,8 @@ enum { SMTP_COMMENT_DEPTH_MAX = 16 };
 /** Reads a whole field value (folds as they came, without the last CRLF): mailboxes with or without a
  *  display name, and groups, divided by commas. Display names and comments are checked and dropped; blanks
  *  and comments around the dots of an address too. Obsolete routes are refused, and so are local parts
- *  with "@", "<", ">" or "=?" in them, although quotes would allow them.
+ *  with "@", "<", ">" or "=?" in them, although quotes would allow them; folds in comments; and folds
+ *  between quotes when there is an "@" in any comment or quoted string.
  *  @out    room for `max` mailboxes, in the order of the field; each passes smtp_mailbox_parse().
  *  @count  0 when there are only empty groups.
  *  Returns 0, SMTP_ESYNTAX, SMTP_ETOOLONG (more than `max` mailboxes, a part over its limit, comments
