@@ -393,33 +393,59 @@ static int attach_address(struct server_listener *listener, const char *address,
 	return err ? server_fail(server, err, address, smtp_error_str(err)) : 0;
 }
 
-int smtp_server_listen(struct smtp_server *server, const struct smtp_listener_options *options,
+/* The options of the session are a part of the struct: only with theirs unchanged it is known where what
+ * follows them stands. */
+static int copy_options(struct smtp_listener_options *out, const struct smtp_listener_options *given)
+{
+	const size_t least = offsetof(struct smtp_listener_options, blocking);
+	const size_t known = sizeof *out;
+
+	if (!given || given->size < least || given->session.size != sizeof given->session ||
+	    (given->size > known &&
+	     !server_is_zero((const char *)given + known, given->size - known)))
+		return SMTP_EINVAL;
+	*out = (struct smtp_listener_options){ .size = known };
+	memcpy(out, given, given->size < known ? given->size : known);
+	out->size = known;
+	return out->address || out->fd_count > 0 ? 0 : SMTP_EINVAL;
+}
+
+static int attach(struct server_listener *listener, const struct smtp_listener_options *options,
+		  uint16_t *port)
+{
+	int err = set_up(listener, options);
+
+	if (err)
+		return err;
+	if (options->fd_count > 0)
+		return attach_fds(listener, options, port);
+	return attach_address(listener, options->address,
+			      options->unix_mode ? options->unix_mode : 0600, port);
+}
+
+int smtp_server_listen(struct smtp_server *server, const struct smtp_listener_options *given,
 		       uint16_t *port)
 {
 	struct server_listener **last = &server->listeners;
 	struct server_listener *listener;
-	int err;
+	struct smtp_listener_options options;
+	int err = server_check_open(server);
 
-	err = server_check_open(server);
 	if (err)
 		return err;
-	if (options->size != sizeof *options || (!options->address && options->fd_count == 0))
-		return server_fail(server, SMTP_EINVAL, "", "no address to listen on");
-	err = listener_new(&listener, server, options);
+	if (copy_options(&options, given) != 0)
+		return server_fail(server, SMTP_EINVAL, "",
+				   "no address to listen on, or options of another version");
+	err = listener_new(&listener, server, &options);
 	if (err)
 		return server_fail(server, err, "", smtp_error_str(err));
-	err = set_up(listener, options);
-	if (!err)
-		err = options->fd_count > 0 ? attach_fds(listener, options, port) :
-					      attach_address(listener, options->address,
-						     options->unix_mode ? options->unix_mode : 0600,
-						     port);
+	err = attach(listener, &options, port);
 	if (err) {
 		remove_sockets(server, listener);
 		listener_free(listener);
 		return err;
 	}
-	server->blocks = server->blocks || options->blocking;
+	server->blocks = server->blocks || options.blocking;
 	while (*last) {
 		last = &(*last)->next;
 		listener->index++;

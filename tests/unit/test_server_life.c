@@ -165,6 +165,51 @@ START_TEST(bind_errors_come_at_once)
 }
 END_TEST
 
+START_TEST(options_of_other_versions)
+{
+	struct {
+		struct smtp_server_options known;
+		char unknown[8];
+	} newer = { SMTP_SERVER_OPTIONS_INIT, { 0 } };
+	struct smtp_server *one = NULL;
+
+	newer.known.loops = 1;
+	newer.known.size = sizeof(newer);
+	ck_assert_int_eq(smtp_server_new(&one, &newer.known), 0);
+	smtp_server_free(one);
+	newer.unknown[7] = 1;
+	ck_assert_int_eq(smtp_server_new(&one, &newer.known), SMTP_EINVAL);
+	newer.known.size = offsetof(struct smtp_server_options, workers);
+	newer.known.workers = 0; /* not looked at */
+	ck_assert_int_eq(smtp_server_new(&one, &newer.known), 0);
+	smtp_server_free(one);
+	newer.known.size = sizeof(newer.known);
+	ck_assert_int_eq(smtp_server_new(&one, &newer.known), SMTP_EINVAL);
+}
+END_TEST
+
+START_TEST(listener_options_of_other_versions)
+{
+	struct {
+		struct smtp_listener_options known;
+		char unknown[8];
+	} newer = { listener, { 0 } };
+
+	newer.known.size = sizeof(newer);
+	ck_assert_int_eq(smtp_server_listen(server, &newer.known, &port), 0);
+	newer.unknown[0] = 1;
+	ck_assert_int_eq(smtp_server_listen(server, &newer.known, &port), SMTP_EINVAL);
+	newer.known.size = offsetof(struct smtp_listener_options, blocking);
+	newer.known.proxy_networks = "nonsense"; /* not looked at */
+	ck_assert_int_eq(smtp_server_listen(server, &newer.known, &port), 0);
+	newer.known.session.size--;
+	ck_assert_int_eq(smtp_server_listen(server, &newer.known, &port), SMTP_EINVAL);
+	newer.known.address = NULL;
+	newer.known.session.size++;
+	ck_assert_int_eq(smtp_server_listen(server, &newer.known, &port), SMTP_EINVAL);
+}
+END_TEST
+
 START_TEST(at_most_fifteen_middlewares)
 {
 	struct smtp_middleware m = smtp_middleware_of("m", &handler, NULL);
@@ -435,15 +480,25 @@ static bool no_session_is_left(void)
 	return smtp_server_session_count(server) == 0;
 }
 
-/* In any thread, the n-th from the start of a dialogue: that session may end, the server goes on. */
+#define HEADER "PROXY TCP4 192.0.2.1 198.51.100.1 1 25\r\n"
+
+/* In any thread, the n-th from the start of a dialogue: that session may end, the server goes on. Also
+ * behind a proxy, and with functions that run on workers. */
 START_TEST(each_allocation_of_a_session_fails)
 {
-	static const char dialogue[] = "EHLO client.example\r\nMAIL FROM:<>\r\n"
-				       "RCPT TO:<x@example.com>\r\nDATA\r\nhello\r\n.\r\nQUIT\r\n";
+	static const char all[] = HEADER "EHLO client.example\r\nMAIL FROM:<>\r\n"
+				  "RCPT TO:<x@example.com>\r\nDATA\r\nhello\r\n.\r\nQUIT\r\n";
+	const char *dialogue = _i == 1 ? all : all + sizeof(HEADER) - 1;
+	struct smtp_middleware m = smtp_middleware_of("m", &handler, NULL);
 	char octets[4096];
 	bool failed = true;
 	struct client c;
 
+	m.blocking = true;
+	if (_i == 2)
+		ck_assert_int_eq(smtp_server_use(server, &m), 0);
+	if (_i == 1)
+		listener.proxy_networks = "127.0.0.1";
 	listen_here();
 	ck_assert_int_eq(smtp_server_start(server), 0);
 	malloc_is_spared = true; /* of the test itself */
@@ -451,7 +506,7 @@ START_TEST(each_allocation_of_a_session_fails)
 		atomic_store(&malloc_failed, false);
 		atomic_store(&malloc_fails_after, n);
 		client_connect_to(&c, "127.0.0.1", port);
-		(void)!send(c.fd, dialogue, sizeof(dialogue) - 1, MSG_NOSIGNAL);
+		(void)!send(c.fd, dialogue, strlen(dialogue), MSG_NOSIGNAL);
 		while (recv(c.fd, octets, sizeof(octets), 0) > 0)
 			;
 		atomic_store(&malloc_fails_after, 0);
@@ -460,6 +515,8 @@ START_TEST(each_allocation_of_a_session_fails)
 		wait_for(no_session_is_left);
 	}
 	client_connect_to(&c, "127.0.0.1", port);
+	if (_i == 1)
+		client_say(&c, HEADER);
 	send_one(&c);
 	client_close(&c);
 }
@@ -478,6 +535,8 @@ int main(void)
 	tcase_add_loop_test(tc, nothing_goes_after_the_end, 0, 2);
 	tcase_add_test(tc, set_up_ends_with_running);
 	tcase_add_test(tc, bind_errors_come_at_once);
+	tcase_add_test(tc, options_of_other_versions);
+	tcase_add_test(tc, listener_options_of_other_versions);
 	tcase_add_test(tc, at_most_fifteen_middlewares);
 	tcase_add_test(tc, hostname_of_the_machine);
 	tcase_add_test(tc, options_are_copied);
@@ -490,7 +549,7 @@ int main(void)
 	tcase_add_loop_test(tc, unix_paths_that_can_not_be, 0, 4);
 #if HAS_FAILING_MALLOC
 	tcase_add_test(tc, each_allocation_of_the_set_up_fails);
-	tcase_add_test(tc, each_allocation_of_a_session_fails);
+	tcase_add_loop_test(tc, each_allocation_of_a_session_fails, 0, 3);
 #endif
 	suite_add_tcase(suite, tc);
 	return tests_run(suite);
