@@ -138,6 +138,15 @@ pages()
 		[ -s "$root/usr/share/man/man3/$page" ]
 		result $? "page $page is installed"
 	done
+	{
+		printf '#include <smtp/smtp.h>\n#include <stdio.h>\nvoid example(void);\nvoid example(void)\n{\n'
+		sed -n '/^\.Bd -literal/,/^\.Ed/p' "$root/usr/share/man/man3/libsmtp.3" |
+			sed -e '/^\./d' -e 's/\\e/\\/g'
+		echo '}'
+	} >"$work/example.c"
+	grep -q smtp_client_connect "$work/example.c" &&
+		"${CC:-cc}" -std=c11 -Wall -Wextra -Werror -I"$root/usr/include" -fsyntax-only "$work/example.c"
+	result $? "the example of libsmtp(3) compiles"
 }
 
 links()
