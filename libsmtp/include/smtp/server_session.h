@@ -116,7 +116,8 @@ struct smtp_server_session_options {
 	 * `auth_lookup`, and `crypto`; -PLUS also a channel to bind to, EXTERNAL a verified certificate of
 	 * the client, and `auth` (smtp_server_session_set_tls_channel()). */
 	unsigned mechanisms;
-	const struct smtp_crypto *crypto; /* must outlive the session; NULL: no SCRAM, no CRAM-MD5 */
+	/* Must outlive the session; NULL: no SCRAM, no CRAM-MD5 (with smtp_server: OpenSSL's). */
+	const struct smtp_crypto *crypto;
 	/* A user without keys is shown a salt made of this key and the name, so that he can't be told from
 	 * others. Secret, random, the same for all sessions and better for all restarts. All zero: random,
 	 * for the session alone (with smtp_server: for the server). */
@@ -280,7 +281,9 @@ struct smtp_server_session_handler {
 	/** SCRAM and CRAM-MD5 ask what is stored about authentication_id: give it with
 	 *  smtp_server_session_set_scram_keys() or _set_shared_secret(), then accept. An unknown user:
 	 *  accept without giving anything, or refuse with 5yz: the exchange goes on and fails at its end, so
-	 *  that nobody learns who exists. A 4yz is told at once. After a right proof `auth` is asked. */
+	 *  that nobody learns who exists. A 4yz is told at once. After a right proof `auth` is asked. The
+	 *  keys are given on the thread that runs the session, before the answer; a function that has to
+	 *  wait for them is one for a blocking middleware. */
 	enum smtp_verdict (*auth_lookup)(struct smtp_server_session *,
 					 const struct smtp_auth_request *, void *user);
 	/** A verb of a custom extension: accept (250 2.0.0 unless there is a reply), or refuse. A handler
