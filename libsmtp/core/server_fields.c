@@ -4,6 +4,7 @@
  */
 #include "libsmtp/core/server_session_private.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* field = name ":" body CRLF; each CRLF but the last is followed by a blank (RFC 5322, 2.2). */
@@ -46,17 +47,36 @@ static bool may_add(const struct smtp_server_session *s)
 	return s->run.phase == SERVER_PHASE_MAIL || smtp_server_session_in_transaction(s);
 }
 
+static struct smtp_buf *fields_of(struct smtp_server_session *s)
+{
+	if (!s->txn.fields) {
+		s->txn.fields = malloc(sizeof *s->txn.fields);
+		if (s->txn.fields)
+			smtp_buf_init(s->txn.fields, SERVER_FIELDS_MAX);
+	}
+	return s->txn.fields;
+}
+
+void server_fields_release(struct smtp_server_session *s)
+{
+	if (s->txn.fields)
+		smtp_buf_release(s->txn.fields);
+	free(s->txn.fields);
+	s->txn.fields = NULL;
+}
+
 int smtp_server_session_add_field(struct smtp_server_session *s, struct smtp_span field)
 {
-	struct smtp_buf *fields = &s->txn.fields;
+	struct smtp_buf *fields;
 	int err;
 
 	if (!may_add(s))
 		return SMTP_ESTATE;
 	if (!field_is_valid(field))
 		return SMTP_ESYNTAX;
-	if (fields->max == 0)
-		smtp_buf_init(fields, SERVER_FIELDS_MAX);
+	fields = fields_of(s);
+	if (!fields)
+		return SMTP_ENOMEM;
 	err = smtp_buf_reserve(fields, field.n);
 	if (err)
 		return err;
@@ -69,5 +89,5 @@ int smtp_server_session_add_field(struct smtp_server_session *s, struct smtp_spa
 
 struct smtp_span smtp_server_session_fields(const struct smtp_server_session *s)
 {
-	return smtp_buf_span(&s->txn.fields);
+	return s->txn.fields ? smtp_buf_span(s->txn.fields) : smtp_span_make(NULL, 0);
 }

@@ -128,7 +128,7 @@ struct server_transaction {
 	uint32_t recipients;
 	bool recipient_refused;
 	bool smtputf8;
-	struct smtp_buf fields; /* to be put above the content; server_fields.c */
+	struct smtp_buf *fields; /* to be put above the content; NULL: none. server_fields.c */
 	bool binary;            /* BODY=BINARYMIME: no DATA, and no rules on lines */
 };
 
@@ -361,6 +361,8 @@ bool server_transaction_is_open(const struct smtp_server_session *s);
 void server_transaction_end(struct smtp_server_session *s, bool completed);
 /** Calls `reset` where it is owed; nothing is known of the transaction afterwards. */
 void server_transaction_forget(struct smtp_server_session *s);
+/** Forgets the fields that handlers added. */
+void server_fields_release(struct smtp_server_session *s);
 
 /** Content is to come in the transaction: by DATA, or in chunks. */
 void server_content_begin(struct smtp_server_session *s, bool chunked);

@@ -14,7 +14,7 @@ void server_transaction_forget(struct smtp_server_session *s)
 {
 	uint32_t entered = s->txn.entered;
 
-	smtp_buf_release(&s->txn.fields);
+	server_fields_release(s);
 	s->txn = (struct server_transaction){ .entered = 0 };
 	if (entered)
 		server_hooks_reset(s, entered);
