@@ -210,6 +210,18 @@ START_TEST(listener_options_of_other_versions)
 }
 END_TEST
 
+/* That it serves is tried with examples/server.c. */
+START_TEST(all_in_one_call)
+{
+	char problem[200] = "";
+
+	ck_assert_int_eq(smtp_server_serve("192.0.2.1:25", &handler, NULL, problem, sizeof(problem)),
+			 SMTP_EINVAL);
+	ck_assert_ptr_nonnull(strstr(problem, "192.0.2.1:25"));
+	ck_assert_int_eq(smtp_server_serve("nowhere", &handler, NULL, NULL, 0), SMTP_EINVAL);
+}
+END_TEST
+
 START_TEST(at_most_fifteen_middlewares)
 {
 	struct smtp_middleware m = smtp_middleware_of("m", &handler, NULL);
@@ -537,6 +549,8 @@ int main(void)
 	tcase_add_test(tc, bind_errors_come_at_once);
 	tcase_add_test(tc, options_of_other_versions);
 	tcase_add_test(tc, listener_options_of_other_versions);
+
+	tcase_add_test(tc, all_in_one_call);
 	tcase_add_test(tc, at_most_fifteen_middlewares);
 	tcase_add_test(tc, hostname_of_the_machine);
 	tcase_add_test(tc, options_are_copied);

@@ -149,6 +149,12 @@ SMTP_API SMTP_MUST_USE int smtp_server_start(struct smtp_server *);
 /** Waits for the end that a shutdown brings; again: the same result. One thread at a time. SMTP_ESTATE if
  *  it was not started. */
 SMTP_API int smtp_server_wait(struct smtp_server *);
+/** All in one call, for small programs: a server with default options and one listener in clear at
+ *  `address`, that greets with the machine's name, until it is killed. Returns only when that can't be
+ *  had; `problem` (may be NULL) receives one line then. */
+SMTP_API SMTP_MUST_USE int smtp_server_serve(const char *address,
+					     const struct smtp_server_session_handler *handler,
+					     void *user, char *problem, size_t cap);
 /** From any thread or handler: stops accepting, lets each session end its transaction (421 4.3.2 then),
  *  closes what is left after `deadline_ms`; run() then returns, when the last blocking function has. 0:
  *  closes at once. May be called again: the later deadline holds. Before run(): it can't run any more. */
