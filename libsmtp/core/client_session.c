@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "libsmtp/core/command.h"
+#include "libsmtp/core/sized.h"
 #include "libsmtp/core/span.h"
 #include "libsmtp/core/syntax.h"
 
@@ -17,21 +18,6 @@
 void smtp_client_session_options_init(struct smtp_client_session_options *options)
 {
 	*options = (struct smtp_client_session_options)SMTP_CLIENT_SESSION_OPTIONS_INIT;
-}
-
-int smtp_client_copy_sized(void *out, size_t known, const void *in)
-{
-	const uint8_t *octets = in;
-	size_t size;
-
-	memcpy(&size, in, sizeof(size));
-	if (size < sizeof(size))
-		return SMTP_EINVAL;
-	for (size_t i = known; i < size; i++)
-		if (octets[i] != 0)
-			return SMTP_EINVAL;
-	memcpy(out, in, size < known ? size : known);
-	return 0;
 }
 
 static int copy_helo_name(struct smtp_client_session *s, const char *name)
@@ -74,8 +60,8 @@ static int session_init(struct smtp_client_session *s,
 	smtp_buf_init(&s->ehlo_text, SMTP_REPLY_OCTETS_MAX);
 	smtp_reply_parser_init(&s->parser);
 	s->user = user;
-	if ((err = smtp_client_copy_sized(&s->options, sizeof(s->options), options)) ||
-	    (err = smtp_client_copy_sized(&s->handler, sizeof(s->handler), handler)) ||
+	if ((err = smtp_sized_copy(&s->options, sizeof(s->options), options, 0)) ||
+	    (err = smtp_sized_copy(&s->handler, sizeof(s->handler), handler, 0)) ||
 	    (err = check_options(&s->options)) ||
 	    (err = copy_helo_name(s, s->options.helo_name)) ||
 	    (err = smtp_client_login_init(&s->login, &s->options)))

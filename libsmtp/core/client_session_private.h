@@ -150,9 +150,6 @@ struct smtp_client_session {
 
 /* client_session.c */
 
-/** Copies a struct that begins with its size: a shorter one leaves the rest of `out` as it is, a longer
- *  one must hold zeroes behind what is known. SMTP_EINVAL else. */
-SMTP_MUST_USE int smtp_client_copy_sized(void *out, size_t known, const void *in);
 bool smtp_client_is_over(const struct smtp_client_session *s);
 /** Sets both cursors: only when nothing is outstanding. */
 void smtp_client_go_to(struct smtp_client_session *s, enum smtp_client_step step);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libsmtp/core/sized.h"
 #include "libsmtp/core/span.h"
 #include "libsmtp/core/syntax.h"
 
@@ -110,7 +111,7 @@ int smtp_client_transaction_copy(struct client_transaction *out,
 				 const struct smtp_client_transaction *in)
 {
 	struct smtp_client_transaction all = SMTP_CLIENT_TRANSACTION_INIT;
-	int err = smtp_client_copy_sized(&all, sizeof(all), in);
+	int err = smtp_sized_copy(&all, sizeof(all), in, 0);
 
 	if (!err)
 		err = check_transaction(&all);

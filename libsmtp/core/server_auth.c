@@ -11,14 +11,6 @@
 
 /* --- which mechanisms ------------------------------------------------------------------------ */
 
-static bool has_handler(const struct smtp_server_session *s, size_t member)
-{
-	for (size_t i = 0; i < s->handler_count; i++)
-		if (server_handler_has(s->handlers[i].functions, member))
-			return true;
-	return false;
-}
-
 static bool has_binding(const struct smtp_server_session *s)
 {
 	return s->tls && s->channel && s->channel->exporter_n + s->channel->end_point_n > 0;
@@ -37,7 +29,7 @@ static bool is_usable(const struct smtp_server_session *s, const struct smtp_sas
 				offsetof(struct smtp_server_session_handler, auth);
 
 	if (!s->options.auth_enabled || !(s->options.mechanisms & r->mechanism) ||
-	    !has_handler(s, member))
+	    !server_any_handler_has(s, member))
 		return false;
 	if (!tls && (s->options.require_tls ||
 		     ((r->traits & SMTP_SASL_CLEAR_TEXT) && s->options.auth_needs_tls)))

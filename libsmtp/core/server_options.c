@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-/* server_options.c - structs of the server session that grow from version to version: a shorter one
- * is filled with defaults, a longer one is taken when its unknown tail is zero.
+/* server_options.c - options and functions of the server session, of this version or another, and the
+ * defaults.
  */
 #include <string.h>
 
 #include "libsmtp/core/server_session_private.h"
+#include "libsmtp/core/sized.h"
 
 static const struct smtp_server_session_options defaults = SMTP_SERVER_SESSION_OPTIONS_INIT;
 
@@ -13,27 +14,16 @@ void smtp_server_session_options_init(struct smtp_server_session_options *option
 	*options = defaults;
 }
 
-bool server_tail_is_zero(const void *p, size_t known, size_t size)
-{
-	const uint8_t *octets = p;
-
-	for (size_t i = known; i < size; i++)
-		if (octets[i] != 0)
-			return false;
-	return true;
-}
-
 int server_options_copy(struct smtp_server_session_options *out,
 			const struct smtp_server_session_options *options)
 {
-	size_t least = offsetof(struct smtp_server_session_options, extensions);
-	size_t known = sizeof(*out);
+	static const uint64_t zero[sizeof(out->reserved) / sizeof(*out->reserved)];
+	const size_t least = offsetof(struct smtp_server_session_options, extensions);
 
-	if (!options || options->size < least || !server_tail_is_zero(options, known, options->size))
-		return SMTP_EINVAL;
 	*out = defaults;
-	memcpy(out, options, options->size < known ? options->size : known);
-	out->size = known;
+	if (smtp_sized_copy(out, sizeof(*out), options, least) != 0 ||
+	    memcmp(out->reserved, zero, sizeof(zero)) != 0)
+		return SMTP_EINVAL;
 	if (!server_custom_is_valid(out) || (out->xclient_network_count > 0 && !out->xclient_networks))
 		return SMTP_EINVAL;
 	if (out->max_recipients < 100)

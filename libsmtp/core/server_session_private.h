@@ -257,8 +257,6 @@ char *server_text_copy(struct smtp_span text);
 /** Fills *out from options of another version of the struct. SMTP_EINVAL. */
 SMTP_MUST_USE int server_options_copy(struct smtp_server_session_options *out,
 				      const struct smtp_server_session_options *options);
-/** Are the octets of a struct beyond the size known here zero? */
-bool server_tail_is_zero(const void *p, size_t known, size_t size);
 /** server_custom.c: may the custom extensions stand beside all others? */
 bool server_custom_is_valid(const struct smtp_server_session_options *options);
 /** Does the handler, maybe of an older version, have the function at this offset? */

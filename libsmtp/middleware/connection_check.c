@@ -112,7 +112,7 @@ int smtp_middleware_connection_check(struct smtp_middleware *out,
 	int err;
 
 	if (!out || !given ||
-	    middleware_options(&options, sizeof options, given, given->size) != 0)
+	    smtp_sized_copy(&options, sizeof options, given, 0) != 0)
 		return SMTP_EINVAL;
 	check = calloc(1, sizeof *check);
 	if (!check)

@@ -193,7 +193,7 @@ int smtp_middleware_dnsbl(struct smtp_middleware *out, const struct smtp_dnsbl_o
 	struct dnsbl *bl;
 	int err;
 
-	if (!out || !given || middleware_options(&options, sizeof options, given, given->size) != 0)
+	if (!out || !given || smtp_sized_copy(&options, sizeof options, given, 0) != 0)
 		return SMTP_EINVAL;
 	bl = calloc(1, sizeof *bl);
 	if (!bl)

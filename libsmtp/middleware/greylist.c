@@ -222,7 +222,7 @@ int smtp_middleware_greylist(struct smtp_middleware *out, const struct smtp_grey
 {
 	struct smtp_greylist_options options = SMTP_GREYLIST_OPTIONS_INIT;
 	struct greylist *g = NULL;
-	int err = middleware_options(&options, sizeof options, given, given ? given->size : 0);
+	int err = given ? smtp_sized_copy(&options, sizeof options, given, 0) : 0;
 
 	if (!err && (!out || options.delay_s == 0 || options.keep_s <= options.delay_s ||
 		     options.max_entries == 0 || options.max_entries > ENTRIES_MAX))

@@ -20,23 +20,6 @@ void smtp_middleware_release(struct smtp_middleware *middleware)
 	middleware->release = NULL;
 }
 
-/* Each options struct begins with its size. */
-int middleware_options(void *out, size_t size, const void *given, size_t n)
-{
-	const uint8_t *octets = given;
-
-	if (!given)
-		return 0;
-	if (n < sizeof(size_t))
-		return SMTP_EINVAL;
-	for (size_t i = size; i < n; i++)
-		if (octets[i] != 0)
-			return SMTP_EINVAL;
-	memcpy(out, given, n < size ? n : size);
-	memcpy(out, &size, sizeof size);
-	return 0;
-}
-
 char *middleware_text_copy(const char *text)
 {
 	size_t n = strlen(text) + 1;

@@ -8,13 +8,12 @@
 #include <smtp/middleware.h>
 #include <smtp/server.h>
 
+#include "libsmtp/core/sized.h"
+
 /** Fills *out; `user` is freed by `release`. */
 void middleware_fill(struct smtp_middleware *out, const char *name,
 		     const struct smtp_server_session_handler *handler, void *user,
 		     void (*release)(void *user));
-/** Takes options of this version of a struct or of another: `out` holds the defaults, `given` (may be NULL)
- *  is of `n` octets. SMTP_EINVAL, *out is then undefined. */
-SMTP_MUST_USE int middleware_options(void *out, size_t size, const void *given, size_t n);
 /** On the heap; NULL: out of memory. */
 char *middleware_text_copy(const char *text);
 /** Answers the phase with a refusal. */

@@ -196,7 +196,7 @@ int smtp_middleware_rate_limit(struct smtp_middleware *out,
 {
 	struct smtp_rate_limit_options options = SMTP_RATE_LIMIT_OPTIONS_INIT;
 	struct rate_limit *limit = NULL;
-	int err = middleware_options(&options, sizeof options, given, given ? given->size : 0);
+	int err = given ? smtp_sized_copy(&options, sizeof options, given, 0) : 0;
 
 	if (!err && (!out || !options_are_valid(&options)))
 		err = SMTP_EINVAL;

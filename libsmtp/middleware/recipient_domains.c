@@ -129,7 +129,7 @@ int smtp_middleware_recipient_domains(struct smtp_middleware *out,
 	int err;
 
 	if (!out || !given ||
-	    middleware_options(&options, sizeof options, given, given->size) != 0)
+	    smtp_sized_copy(&options, sizeof options, given, 0) != 0)
 		return SMTP_EINVAL;
 	list = calloc(1, sizeof *list);
 	if (!list)

@@ -66,7 +66,7 @@ static int copy_options(struct smtp_recorder *r, const struct smtp_recorder_opti
 	int err;
 
 	smtp_recorder_options_init(o);
-	if (given && middleware_options(o, sizeof *o, given, given->size) != 0)
+	if (given && smtp_sized_copy(o, sizeof *o, given, 0) != 0)
 		return SMTP_EINVAL;
 	if ((unsigned)o->tls > SMTP_RECORDER_TLS || !o->certificate_file != !o->key_file ||
 	    !o->user != !o->password)

@@ -303,7 +303,7 @@ int smtp_recorder_add_rule(struct smtp_recorder *r, const struct smtp_recorder_r
 	struct recorder_rule *copy;
 	struct recorder_rule **end;
 
-	if (!given || middleware_options(&rule, sizeof rule, given, given->size) != 0 ||
+	if (!given || smtp_sized_copy(&rule, sizeof rule, given, 0) != 0 ||
 	    !rule_is_valid(&rule))
 		return recorder_fail(r, SMTP_EINVAL, "rule", "a phase or a code that can't be");
 	copy = rule_copy(&rule);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libsmtp/core/sized.h"
+
 void smtp_client_options_init(struct smtp_client_options *options)
 {
 	*options = (struct smtp_client_options)SMTP_CLIENT_OPTIONS_INIT;
@@ -25,21 +27,6 @@ static void list_texts(struct smtp_client_options *o, const char **texts[TEXTS])
 	memcpy(texts, all, sizeof all);
 }
 
-/* A longer struct of a newer caller must say nothing that is not known here. */
-static int copy_sized(struct smtp_client_options *out, const struct smtp_client_options *in)
-{
-	const uint8_t *octets = (const uint8_t *)in;
-	size_t size = in->size;
-
-	if (size < sizeof in->size)
-		return SMTP_EINVAL;
-	for (size_t i = sizeof *out; i < size; i++)
-		if (octets[i] != 0)
-			return SMTP_EINVAL;
-	memcpy(out, in, size < sizeof *out ? size : sizeof *out);
-	return 0;
-}
-
 int smtp_client_options_copy(struct smtp_client_options *out, const struct smtp_client_options *in)
 {
 	struct smtp_client_options all;
@@ -47,7 +34,7 @@ int smtp_client_options_copy(struct smtp_client_options *out, const struct smtp_
 	int err;
 
 	smtp_client_options_init(&all);
-	err = in ? copy_sized(&all, in) : 0;
+	err = in ? smtp_sized_copy(&all, sizeof all, in, 0) : 0;
 	if (err)
 		return err;
 	*out = all;

@@ -6,6 +6,7 @@
 #include "libsmtp/core/span.h"
 #include "libsmtp/core/syntax.h"
 #include "libsmtp/net/client_private.h"
+#include "libsmtp/core/sized.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -190,11 +191,9 @@ static int send_parts(struct smtp_client *c, struct smtp_client_transaction *txn
 static int copy_transaction(struct smtp_client_transaction *out,
 			    const struct smtp_client_transaction *in)
 {
-	if (in->size < offsetof(struct smtp_client_transaction, body) || in->size > sizeof *out)
+	smtp_client_transaction_init(out);
+	if (smtp_sized_copy(out, sizeof *out, in, offsetof(struct smtp_client_transaction, body)) != 0)
 		return SMTP_EINVAL;
-	*out = (struct smtp_client_transaction)SMTP_CLIENT_TRANSACTION_INIT;
-	memcpy(out, in, in->size);
-	out->size = sizeof *out;
 	return out->forward_path_count > 0 && out->forward_paths ? 0 : SMTP_EINVAL;
 }
 

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 #include "libsmtp/core/middleware.h"
+#include "libsmtp/core/sized.h"
 #include "libsmtp/net/server_internal.h"
 
 static const struct smtp_server_options defaults = SMTP_SERVER_OPTIONS_INIT;
@@ -30,29 +31,13 @@ const char *smtp_server_problem(const struct smtp_server *server)
 	return server->problem;
 }
 
-bool server_is_zero(const void *from, size_t n)
-{
-	const uint8_t *octets = from;
-
-	while (n > 0 && octets[n - 1] == 0)
-		n--;
-	return n == 0;
-}
-
-/* A shorter struct of an older version is filled with defaults; a longer one of a newer version will do
- * as long as it asks for nothing that is not known here. */
 static int copy_options(struct smtp_server_options *out, const struct smtp_server_options *options)
 {
-	const size_t known = sizeof *out;
-
 	*out = defaults;
 	if (!options)
 		return 0;
-	if (options->size < sizeof options->size ||
-	    (options->size > known && !server_is_zero((const char *)options + known, options->size - known)))
+	if (smtp_sized_copy(out, sizeof *out, options, 0) != 0)
 		return SMTP_EINVAL;
-	memcpy(out, options, options->size < known ? options->size : known);
-	out->size = sizeof *out;
 	return out->loops <= SERVER_LOOPS_MAX && out->max_connections > 0 && out->workers > 0 &&
 			       out->workers <= SERVER_WORKERS_MAX ?
 		       0 :

@@ -176,11 +176,9 @@ struct smtp_server {
 	char problem[SERVER_PROBLEM_MAX];
 };
 
-/** Notes a line for smtp_server_problem(); returns `error`. */
-/** Are these octets zero? Those of a struct beyond what is known here have to be. */
-bool server_is_zero(const void *from, size_t n);
 /** Can it still be set up and run? Else SMTP_ECLOSED or SMTP_ESTATE. */
 int server_check_open(struct smtp_server *);
+/** Notes a line for smtp_server_problem(); returns `error`. */
 int server_fail(struct smtp_server *, int error, const char *where, const char *what);
 
 /* --- server_accept.c, server_conn.c ----------------------------------------------------------- */

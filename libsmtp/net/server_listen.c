@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "libsmtp/core/sized.h"
 #include "libsmtp/net/server_internal.h"
 
 /* --- settings --------------------------------------------------------------------------------- */
@@ -78,20 +79,19 @@ int server_settings_new(struct server_settings **out, const struct server_listen
 {
 	struct server_settings *settings = calloc(1, sizeof *settings);
 	char hostname[SMTP_DOMAIN_MAX + 1];
-	size_t known = sizeof settings->session;
 	int err;
 
 	if (!settings)
 		return SMTP_ENOMEM;
 	atomic_init(&settings->refs, 1);
 	smtp_server_session_options_init(&settings->session);
-	memcpy(&settings->session, options, options->size < known ? options->size : known);
-	settings->session.size = known;
-	if (!settings->session.hostname) {
+	err = smtp_sized_copy(&settings->session, sizeof settings->session, options, 0);
+	if (!err && !settings->session.hostname) {
 		find_hostname(hostname);
 		settings->session.hostname = hostname;
 	}
-	err = check_session_options(options->hostname ? options : &settings->session);
+	if (!err)
+		err = check_session_options(&settings->session);
 	if (!err)
 		err = copy_pointed(settings);
 	if (err) {
@@ -393,20 +393,13 @@ static int attach_address(struct server_listener *listener, const char *address,
 	return err ? server_fail(server, err, address, smtp_error_str(err)) : 0;
 }
 
-/* The options of the session are a part of the struct: only with theirs unchanged it is known where what
- * follows them stands. */
 static int copy_options(struct smtp_listener_options *out, const struct smtp_listener_options *given)
 {
 	const size_t least = offsetof(struct smtp_listener_options, blocking);
-	const size_t known = sizeof *out;
-
-	if (!given || given->size < least || given->session.size != sizeof given->session ||
-	    (given->size > known &&
-	     !server_is_zero((const char *)given + known, given->size - known)))
+	smtp_listener_options_init(out);
+	if (smtp_sized_copy(out, sizeof *out, given, least) != 0 ||
+	    out->session.size != sizeof out->session)
 		return SMTP_EINVAL;
-	*out = (struct smtp_listener_options){ .size = known };
-	memcpy(out, given, given->size < known ? given->size : known);
-	out->size = known;
 	return out->address || out->fd_count > 0 ? 0 : SMTP_EINVAL;
 }
 

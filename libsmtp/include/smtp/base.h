@@ -3,6 +3,9 @@
  * Threads: everything here is pure; call it from any thread.
  * Errors:  functions return 0 or a negative enum smtp_error; smtp_error_str() names it. What a
  *          peer answers is a value (struct smtp_reply), not an error.
+ * Structs: one that begins with `size` grows at its end from version to version. Its _INIT macro or _init()
+ *          function sets the size, where there is neither the caller: sizeof the struct. A library takes
+ *          structs of older versions, and those of newer ones as long as what it does not know is zero.
  */
 #ifndef SMTP_BASE_H
 #define SMTP_BASE_H

@@ -130,6 +130,8 @@ struct smtp_server_session_options {
 	 * 0: nobody. To anybody else it is 550 5.7.0 and the end of the session. */
 	const struct smtp_network *xclient_networks;
 	size_t xclient_network_count;
+	/* All zero. Other structs hold this one, so that it must not become longer: new fields come here. */
+	uint64_t reserved[8];
 };
 
 #define SMTP_SERVER_SESSION_OPTIONS_INIT                                                           \
