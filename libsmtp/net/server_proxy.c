@@ -68,6 +68,7 @@ static void go_on(struct server_conn *c)
 
 	if (proxy->header.has_addresses)
 		admission = replace_peer(c, &proxy->header);
+	c->begun = true; /* what follows is the client's, whatever it is */
 	proxy->fd = -1;
 	server_proxy_free(proxy);
 	c->proxy = NULL;

@@ -179,6 +179,21 @@ START_TEST(header_is_taken)
 }
 END_TEST
 
+/* An empty line behind the header is the client's mistake, not another header. */
+START_TEST(empty_line_behind_the_header)
+{
+	struct client c;
+
+	serve();
+	client_connect(&c);
+	client_say(&c, V1);
+	client_expect(&c, "220");
+	client_talk(&c, "\r\n", "500");
+	client_talk(&c, "NOOP\r\n", "250");
+	client_close(&c);
+}
+END_TEST
+
 /* The octets of TLS stay in the socket for it. */
 START_TEST(tls_follows_in_the_same_packet)
 {
@@ -415,6 +430,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_loop_test(tc, header_is_taken, 0, 2 * HEADERS);
+	tcase_add_test(tc, empty_line_behind_the_header);
 	tcase_add_loop_test(tc, tls_follows_in_the_same_packet, 0, HEADERS);
 	tcase_add_loop_test(tc, invalid_header_closes_without_a_reply, 0, ROWS(invalid));
 	tcase_add_loop_test(tc, half_a_header, 0, 2);
