@@ -203,6 +203,7 @@ static inline void *server_accept(void *user)
 	return NULL;
 }
 
+/* -1: the port that was asked for is taken. */
 static inline int server_listen(const char *address, unsigned port, unsigned *got)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
@@ -213,14 +214,18 @@ static inline int server_listen(const char *address, unsigned port, unsigned *go
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(inet_pton(AF_INET, address, &in.sin_addr), 1);
 	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&in, sizeof in), 0);
+	if (bind(fd, (struct sockaddr *)&in, sizeof in) != 0) {
+		ck_assert_uint_ne(port, 0);
+		(void)close(fd);
+		return -1;
+	}
 	ck_assert_int_eq(listen(fd, 128), 0);
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&in, &n), 0);
 	*got = ntohs(in.sin_port);
 	return fd;
 }
 
-/* `port` 0: any. */
+/* `port` 0: any; else NULL if another test has it. */
 static inline struct server *server_start(const char *address, unsigned port,
 					  const struct script_row *script)
 {
@@ -229,6 +234,10 @@ static inline struct server *server_start(const char *address, unsigned port,
 	ck_assert_ptr_nonnull(s);
 	s->script = script;
 	s->fd = server_listen(address, port, &s->port);
+	if (s->fd < 0) {
+		free(s);
+		return NULL;
+	}
 	ck_assert_int_eq(pthread_mutex_init(&s->lock, NULL), 0);
 	ck_assert_int_eq(pthread_cond_init(&s->released, NULL), 0);
 	ck_assert_int_eq(pthread_create(&s->thread, NULL, server_accept, s), 0);
