@@ -210,6 +210,7 @@ static bool next_hop_pump(struct next_hop *next_hop)
 	struct relay *relay = next_hop->relay;
 	struct relay_session *session;
 
+	next_hop->loading++; /* holds it: a session that ends at once comes back here */
 	while (next_hop->first && (session = idle_session(next_hop)) != NULL)
 		relay_session_serve(session);
 	while (may_open(next_hop)) {
@@ -223,6 +224,7 @@ static bool next_hop_pump(struct next_hop *next_hop)
 			break;
 		}
 	}
+	next_hop->loading--;
 	return next_hop_keep(next_hop);
 }
 
