@@ -108,6 +108,9 @@ int smtp_client_authenticate(struct smtp_client *c, const char *user, const char
 
 	if (err)
 		return err;
+	if (c->tls[0] != '\0' && !c->trusts_tls)
+		return smtp_client_say(c, SMTP_ETLS, "no password goes to a server whose certificate "
+						     "was not checked");
 	err = smtp_client_session_authenticate(smtp_client_conn_session(c->conn), user, password);
 	return err ? smtp_client_refuse(c, err, "AUTH") : smtp_client_run(c, CLIENT_CALL_AUTH);
 }

@@ -40,14 +40,14 @@ static const char *tls_name_of(const struct smtp_client *c, const struct client_
 	return target->host[0] != '\0' ? target->host : NULL;
 }
 
-/* Where TLS is left to chance, a certificate is looked at only when a password depends on it. A pinned
- * key is enough by itself. */
+/* Where TLS is left to chance, a certificate is looked at only when a password depends on it; where there
+ * is none, it comes when the caller asks for it, and so it counts. A pinned key is enough by itself. */
 static bool checks_certificate(const struct smtp_client *c, const struct client_target *target)
 {
 	if (c->options.insecure || (c->options.pinned_key && !c->options.ca_file))
 		return false;
-	return target->check || c->options.pinned_key || c->options.token ||
-	       user_of(c, target);
+	return target->check || target->tls == SMTP_CLIENT_TLS_NONE || c->options.pinned_key ||
+	       c->options.token || user_of(c, target);
 }
 
 static int set_pin(struct smtp_client *c, struct smtp_tls_context *context)
@@ -70,6 +70,7 @@ static int make_tls_context(struct smtp_client *c, const struct client_target *t
 	bool verify = checks_certificate(c, target);
 	int err;
 
+	c->trusts_tls = verify || c->options.pinned_key || c->options.insecure;
 	if (verify && target->tls != SMTP_CLIENT_TLS_NONE && !tls_name_of(c, target))
 		return smtp_client_say(c, SMTP_EINVAL,
 				       "the certificate can't be checked without a server name");

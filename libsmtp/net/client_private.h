@@ -62,6 +62,7 @@ struct smtp_client {
 	struct smtp_extensions extensions;
 	char peer[SMTP_SOCKET_ADDRESS_TEXT_MAX];
 	char tls[SMTP_TLS_DESCRIPTION_MAX];
+	bool trusts_tls; /* the certificate is checked, or the caller wants it so */
 	char problem[CLIENT_PROBLEM_MAX];
 };
 

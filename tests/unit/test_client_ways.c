@@ -411,6 +411,7 @@ START_TEST(starttls_on_demand)
 	struct smtp_reply reply;
 
 	options.tls = SMTP_CLIENT_TLS_NONE;
+	options.ca_file = files.certificate;
 	client = new_client(&options);
 	expect(client, open_by_host(client, scripted_server_port(server)), 0);
 	ck_assert(smtp_client_has_extension(client, "starttls", NULL));
@@ -445,6 +446,7 @@ START_TEST(login_on_demand)
 	uint16_t port = scripted_server_port(server);
 
 	options.tls = SMTP_CLIENT_TLS_NONE;
+	options.ca_file = files.certificate;
 	client = new_client(&options);
 	expect(client, smtp_client_authenticate(client, "joe", "s3cret"), SMTP_ECLOSED);
 	expect(client, open_by_host(client, port), 0);
@@ -464,6 +466,27 @@ START_TEST(login_on_demand)
 	expect(client, open_by_host(client, port), 0);
 	expect(client, smtp_client_authenticate(client, "joe", "s3cret"), SMTP_EAUTH);
 	ck_assert_uint_eq(smtp_client_last_reply(client).code, 535);
+	smtp_client_free(client);
+	expect_end(server);
+}
+END_TEST
+
+/* Without a user TLS is taken as it comes; a password that is given later is not for anybody. */
+START_TEST(no_login_where_nothing_was_checked)
+{
+	const char *const scripts[] = {
+		HELLO "S 250 STARTTLS\nC STARTTLS\nS 220 go\nT\nC EHLO\nS 250-hi\nS 250 AUTH PLAIN\n"
+		"C NOOP\nS 250 ok\n" BYE, NULL };
+	struct scripted_server *server = scripted_server_start(scripts, files.certificate, files.key);
+	struct smtp_client_options options = some_options();
+	struct smtp_client *client = new_client(&options);
+	struct smtp_reply reply;
+
+	expect(client, open_by_url(client, scripted_server_port(server)), 0);
+	ck_assert_str_ne(smtp_client_tls_description(client), "");
+	expect(client, smtp_client_authenticate(client, "joe", "s3cret"), SMTP_ETLS);
+	ck_assert_ptr_nonnull(strstr(smtp_client_problem(client), "was not checked"));
+	expect(client, smtp_client_noop(client, NULL, &reply), 0);
 	smtp_client_free(client);
 	expect_end(server);
 }
@@ -699,6 +722,7 @@ int main(void)
 	tcase_add_test(tc, own_certificate);
 	tcase_add_test(tc, starttls_on_demand);
 	tcase_add_test(tc, login_on_demand);
+	tcase_add_test(tc, no_login_where_nothing_was_checked);
 	tcase_add_test(tc, content_from_a_descriptor);
 	tcase_add_test(tc, bare_newlines_refused);
 	tcase_add_test(tc, more_recipients_than_taken_at_once);

@@ -155,12 +155,14 @@ SMTP_API SMTP_MUST_USE int smtp_client_help(struct smtp_client *, const char *to
 SMTP_API SMTP_MUST_USE int smtp_client_noop(struct smtp_client *, const char *text,
 					    struct smtp_reply *reply);
 SMTP_API SMTP_MUST_USE int smtp_client_reset(struct smtp_client *, struct smtp_reply *reply);
-/** Asks for TLS now. A refusal is a value: the session goes on in clear. SMTP_ENOTSUP: not offered;
- *  SMTP_ESTATE: there is TLS; SMTP_ETLS: it failed, and the connection is over. */
+/** Asks for TLS now. A refusal is a value: the session goes on in clear. The certificate is checked if
+ *  `tls` of the options is NONE, or as open() says. SMTP_ENOTSUP: not offered; SMTP_ESTATE: there is
+ *  TLS; SMTP_ETLS: it failed, and the connection is over. */
 SMTP_API SMTP_MUST_USE int smtp_client_starttls(struct smtp_client *, struct smtp_reply *reply);
 
 /** Logs in now, with the best mechanism or that of the options; after starttls() for example. A refusal
- *  is SMTP_EAUTH, and the connection is over, as when it happens in open(). */
+ *  is SMTP_EAUTH, and the connection is over, as when it happens in open(). SMTP_ETLS, and it is as it
+ *  was: the certificate was not looked at, since open() knew of no user and left TLS to chance. */
 SMTP_API SMTP_MUST_USE int smtp_client_authenticate(struct smtp_client *, const char *user,
 						    const char *password);
 
