@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* How fast the core is in memory: commands a second, and octets of content a second through the decoder,
- * the encoder and a whole server session, by DATA and by BDAT. Each figure is the best of some runs.
+/* How fast the core is in memory where bench_session.c does not look: octets of content a second through
+ * the client's encoder, and through a server session by BDAT. Each figure is the best of some runs.
  * Not a test.
  */
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 #include "libsmtp/core/data.h"
 
-enum { RUNS = 5, VOLUME = 128 << 20, LINE = 78, PIECE = 65536, COMMANDS = 200000 };
+enum { RUNS = 5, VOLUME = 128 << 20, LINE = 78, PIECE = 65536 };
 
 static void must(bool truth)
 {
@@ -43,25 +43,7 @@ static uint8_t *make_message(size_t n)
 	return p;
 }
 
-/* --- decoder and encoder ------------------------------------------------------------------------ */
-
-static void decode(const uint8_t *p, size_t n)
-{
-	struct smtp_data_decoder dd;
-	struct smtp_span content;
-	size_t at = 0, taken;
-	bool end = false;
-
-	smtp_data_decoder_init(&dd, 65536, false);
-	while (!end && at < n + 3) {
-		size_t piece = n + 3 - at < PIECE ? n + 3 - at : PIECE;
-
-		end = smtp_data_decoder_feed(&dd, (struct smtp_span){ p + at, piece }, &taken,
-					     &content) == SMTP_DATA_END;
-		at += taken;
-	}
-	must(end && dd.octets == n);
-}
+/* --- the encoder -------------------------------------------------------------------------------- */
 
 static void encode(const uint8_t *p, size_t n)
 {
@@ -135,12 +117,6 @@ static void begin_session(void)
 	feed_text("EHLO client.example.com\r\n");
 }
 
-static void by_data(const uint8_t *p, size_t n)
-{
-	feed_text("MAIL FROM:<alice@example.com>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\n");
-	feed(p, n + 3);
-}
-
 static void by_bdat(const uint8_t *p, size_t n)
 {
 	char text[128];
@@ -170,21 +146,6 @@ static void measure_content(const char *name, void (*run)(const uint8_t *p, size
 	free(message);
 }
 
-static void measure_commands(const char *name, const char *text, unsigned commands)
-{
-	double best = 1e9;
-
-	for (int i = 0; i < RUNS; i++) {
-		double begin = now_s();
-
-		for (unsigned k = 0; k < COMMANDS; k += commands)
-			feed_text(text);
-		if (now_s() - begin < best)
-			best = now_s() - begin;
-	}
-	printf("%-34s %8.0f commands/s\n", name, COMMANDS / best);
-}
-
 int main(void)
 {
 	static const size_t sizes[] = { 4096, 1 << 20 };
@@ -193,19 +154,12 @@ int main(void)
 
 	begin_session();
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
-		(void)snprintf(name, sizeof(name), "DATA decoder, %s", labels[i]);
-		measure_content(name, decode, sizes[i]);
 		(void)snprintf(name, sizeof(name), "DATA encoder, %s", labels[i]);
 		measure_content(name, encode, sizes[i]);
-		(void)snprintf(name, sizeof(name), "session, message by DATA, %s", labels[i]);
-		measure_content(name, by_data, sizes[i]);
 		(void)snprintf(name, sizeof(name), "session, message by BDAT, %s", labels[i]);
 		measure_content(name, by_bdat, sizes[i]);
 	}
 	must(seen > 0);
-	measure_commands("session, NOOP one by one", "NOOP\r\n", 1);
-	measure_commands("session, envelope in one write",
-			 "MAIL FROM:<alice@example.com>\r\nRCPT TO:<bob@example.org>\r\nRSET\r\n", 3);
 	smtp_server_session_free(session);
 	return 0;
 }
