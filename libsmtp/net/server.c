@@ -121,6 +121,9 @@ int smtp_server_new(struct smtp_server **out, const struct smtp_server_options *
 	atomic_init(&server->ran, false);
 	atomic_init(&server->closed, false);
 	err = copy_options(&server->options, options);
+	server->has_changes = pthread_mutex_init(&server->changes, NULL) == 0;
+	if (!err && !server->has_changes)
+		err = SMTP_ENOMEM;
 	if (!err && (!fill_random(&server->id_seed, sizeof server->id_seed) ||
 		     !fill_random(server->scram_fake_key, sizeof server->scram_fake_key)))
 		err = SMTP_EIO;
@@ -152,6 +155,8 @@ void smtp_server_free(struct smtp_server *server)
 	free(server->loops);
 	server_listeners_free(server);
 	server_limits_free(server->limits);
+	if (server->has_changes)
+		(void)pthread_mutex_destroy(&server->changes);
 	for (size_t i = 0; i < server->use_count; i++)
 		if (server->uses[i].release)
 			server->uses[i].release(server->uses[i].user);

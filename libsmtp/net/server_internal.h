@@ -165,6 +165,8 @@ struct smtp_server {
 	bool blocks;                  /* some middleware is blocking */
 	struct smtp_workers *workers; /* for that; NULL: not running, or there is none */
 	struct server_limits *limits;
+	pthread_mutex_t changes; /* held while settings or certificates of listeners are replaced */
+	bool has_changes;        /* the mutex is there */
 	atomic_uint sessions;
 	atomic_uint_least32_t stop_after_ms;
 	uint8_t scram_fake_key[32];

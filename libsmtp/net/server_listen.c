@@ -152,11 +152,13 @@ int smtp_server_set_session_options(struct smtp_server *server, size_t index,
 		listener = listener->next;
 	if (!listener)
 		return SMTP_EINVAL;
+	(void)pthread_mutex_lock(&server->changes);
 	now = server_listener_settings(listener);
 	err = server_settings_new(&settings, listener, options, now->tls);
 	server_settings_unref(now);
 	if (!err)
 		server_listener_exchange(listener, settings);
+	(void)pthread_mutex_unlock(&server->changes);
 	return err;
 }
 

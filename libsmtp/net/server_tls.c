@@ -137,7 +137,7 @@ static size_t listener_count(const struct smtp_server *server)
 }
 
 /* All are made before the first one is used: it goes well for every listener or for none. */
-int smtp_server_reload_tls(struct smtp_server *server, char *problem, size_t cap)
+static int reload(struct smtp_server *server, char *problem, size_t cap)
 {
 	struct server_settings **made = calloc(listener_count(server) + 1,
 					       sizeof(struct server_settings *));
@@ -160,6 +160,16 @@ int smtp_server_reload_tls(struct smtp_server *server, char *problem, size_t cap
 	free(made);
 	if (problem && cap > 0)
 		(void)snprintf(problem, cap, "%s", err && !*why ? smtp_error_str(err) : why);
+	return err;
+}
+
+int smtp_server_reload_tls(struct smtp_server *server, char *problem, size_t cap)
+{
+	int err;
+
+	(void)pthread_mutex_lock(&server->changes);
+	err = reload(server, problem, cap);
+	(void)pthread_mutex_unlock(&server->changes);
 	return err;
 }
 
@@ -190,6 +200,8 @@ int smtp_server_set_certificate(struct smtp_server *server, const char *certific
 	struct server_pair *pairs;
 	int err = 0;
 
+	if (problem && cap > 0)
+		*problem = '\0';
 	if (!certificate_file || !key_file)
 		return SMTP_EINVAL;
 	pairs = calloc(count + 1, sizeof *pairs);
@@ -198,10 +210,12 @@ int smtp_server_set_certificate(struct smtp_server *server, const char *certific
 	for (size_t i = 0; i < count && !err; i++)
 		err = pair_copy(&pairs[i], &given);
 	if (!err) {
+		(void)pthread_mutex_lock(&server->changes);
 		swap_first(server, pairs);
-		err = smtp_server_reload_tls(server, problem, cap);
+		err = reload(server, problem, cap);
 		if (err)
 			swap_first(server, pairs);
+		(void)pthread_mutex_unlock(&server->changes);
 	}
 	for (size_t i = 0; i < count; i++)
 		pair_release(&pairs[i]);

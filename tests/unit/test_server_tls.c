@@ -4,8 +4,11 @@
  */
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <sched.h>
 #include <smtp/server.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include "libsmtp/net/server_internal.h"
 #include "tests/unit/certificate.h"
 #include "tests/unit/server_client.h"
 #include "tests/unit/testing.h"
@@ -160,6 +163,46 @@ START_TEST(from_memory)
 	ck_assert(server_is(&c, _i ? "example.org" : "mail.example.com"));
 	greet(&c);
 	client_close(&c);
+}
+END_TEST
+
+static atomic_uint reloads;
+static atomic_bool reloading;
+
+static void *reload_often(void *user)
+{
+	(void)user;
+	while (atomic_load(&reloading)) {
+		ck_assert_int_eq(smtp_server_reload_tls(server, NULL, 0), 0);
+		(void)atomic_fetch_add(&reloads, 1);
+	}
+	return NULL;
+}
+
+/* Both make new settings of the old ones: neither may bring back what the other has replaced. */
+START_TEST(reloads_keep_options)
+{
+	struct smtp_server_session_options options = listener.session;
+	pthread_t thread;
+
+	serve();
+	atomic_store(&reloading, true);
+	ck_assert_int_eq(pthread_create(&thread, NULL, reload_often, NULL), 0);
+	for (uint32_t i = 0; i < 100; i++) {
+		unsigned before;
+		struct server_settings *now;
+
+		options.max_recipients = 1000 + i;
+		ck_assert_int_eq(smtp_server_set_session_options(server, 0, &options), 0);
+		before = atomic_load(&reloads);
+		while (atomic_load(&reloads) < before + 2)
+			(void)sched_yield();
+		now = server_listener_settings(server->listeners);
+		ck_assert_uint_eq(now->session.max_recipients, 1000 + i);
+		server_settings_unref(now);
+	}
+	atomic_store(&reloading, false);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 }
 END_TEST
 
@@ -339,6 +382,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_loop_test(tc, from_memory, 0, 2);
+	tcase_add_test(tc, reloads_keep_options);
 	tcase_add_loop_test(tc, wrong_in_memory, 0, ROWS(wrong));
 	tcase_add_loop_test(tc, chosen_by_name, 0, ROWS(names));
 	tcase_add_test(tc, only_the_further_ones);

@@ -162,8 +162,8 @@ SMTP_API void smtp_server_shutdown(struct smtp_server *, uint32_t deadline_ms);
 /** From any thread while it runs: reads the files of certificates and authorities again and uses them for
  *  new handshakes. On error nothing changes; `problem` (may be NULL) receives one line. */
 SMTP_API SMTP_MUST_USE int smtp_server_reload_tls(struct smtp_server *, char *problem, size_t cap);
-/** The same with other files for the first certificate of every listener that has one. Not beside a
- *  reload_tls() of another thread. `key_passphrase` may be NULL. */
+/** The same with other files for the first certificate of every listener that has one.
+ *  `key_passphrase` may be NULL. */
 SMTP_API SMTP_MUST_USE int smtp_server_set_certificate(struct smtp_server *,
 						       const char *certificate_file,
 						       const char *key_file,
