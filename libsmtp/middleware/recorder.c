@@ -307,7 +307,10 @@ void smtp_recorder_free(struct smtp_recorder *r)
 	free(r->address);
 	free(r->hostname);
 	free(r->user);
+	if (r->password)
+		explicit_bzero(r->password, strlen(r->password));
 	free(r->password);
+	explicit_bzero(&r->scram, sizeof r->scram);
 	free(r);
 }
 

@@ -261,7 +261,8 @@ SMTP_API SMTP_MUST_USE int smtp_client_session_command(struct smtp_client_sessio
 SMTP_API SMTP_MUST_USE int smtp_client_session_starttls(struct smtp_client_session *);
 /** Logs in now, when the session is set up without: after starttls(), or to decide by what is offered. The
  *  texts are copied, and wiped after use; `mechanism` and the rest are as in the options. `ready`
- *  follows, or `failed`, as at the begin. SMTP_ESTATE, SMTP_EINVAL, SMTP_ENOMEM. */
+ *  follows, or `failed`, as at the begin. Whether the certificate was checked is known to the driver
+ *  alone: over TLS the login goes to whoever is there. SMTP_ESTATE, SMTP_EINVAL, SMTP_ENOMEM. */
 SMTP_API SMTP_MUST_USE int smtp_client_session_authenticate(struct smtp_client_session *,
 							    const char *user, const char *password);
 /** Says QUIT when what is under way is done. Again: no effect. */
