@@ -9,18 +9,15 @@ int main(int argc, char **argv)
 	const char *to = argc == 4 ? argv[3] : NULL;
 	struct smtp_client_result result = { .accepted = false };
 	struct smtp_client *client = NULL;
-	int err;
 
-	if (!to || fread(message, 1, sizeof message - 1, stdin) == 0)
-		return fprintf(stderr, "usage: client URL FROM TO <message\n") > 0 ? 2 : 1;
-	err = smtp_client_connect(&client, argv[1], NULL);
-	if (!err)
-		err = smtp_client_send_text(client, argv[2], &to, 1, message, &result);
-	if (err)
-		fprintf(stderr, "%s\n", client ? smtp_client_problem(client) : smtp_error_str(err));
-	else
+	if (!to || fread(message, 1, sizeof message - 1, stdin) == 0 || !feof(stdin))
+		return fprintf(stderr, "usage: client URL FROM TO <message, 64 KiB at most\n") > 0 ? 2 : 1;
+	if (smtp_client_connect(&client, argv[1], NULL) == 0 &&
+	    smtp_client_send_text(client, argv[2], &to, 1, message, &result) == 0)
 		printf("%u %.*s\n", result.reply.code, (int)result.reply.text.n,
 		       (const char *)result.reply.text.p);
+	else
+		fprintf(stderr, "%s\n", client ? smtp_client_problem(client) : "out of memory");
 	smtp_client_free(client);
 	return result.accepted ? 0 : 1;
 }

@@ -252,14 +252,19 @@ static void go_on(struct server_conn *c)
 
 /* --- events of the conn ----------------------------------------------------------------------- */
 
-/* A PROXY header of version 2, told by its first octet, from one that is not trusted with it. That of
- * version 1 is a command, and the session ends with it. */
+/* A PROXY header of version 2 from one that is not trusted with it: told by its first octet where others
+ * send such headers, else by octets that no client of SMTP begins with. That of version 1 is a command,
+ * and the session ends with it. */
 static bool is_foreign_proxy(struct server_conn *c, const uint8_t *octets, size_t n)
 {
+	static const uint8_t head[] = { '\r', '\n', '\r', '\n', '\0' };
 	bool first = !c->begun;
+	size_t same = 0;
 
 	c->begun = true;
-	return first && c->listener->proxy_count > 0 && n > 0 && octets[0] == '\r';
+	while (same < n && same < sizeof(head) && octets[same] == head[same])
+		same++;
+	return first && (same == sizeof(head) || (same > 0 && c->listener->proxy_count > 0));
 }
 
 static size_t on_received(void *user, const uint8_t *octets, size_t n)

@@ -312,6 +312,29 @@ START_TEST(header_of_a_stranger_ends_the_session)
 }
 END_TEST
 
+/* Nobody is trusted; a client may still begin with empty lines. */
+START_TEST(header_where_none_is_taken)
+{
+	struct client c;
+
+	listener.proxy_networks = NULL;
+	serve();
+	client_connect(&c);
+	client_expect(&c, "220 mail.example.com");
+	client_talk(&c, "\r\n", "500");
+	client_close(&c);
+	client_connect(&c);
+	client_expect(&c, "220 mail.example.com");
+	client_write(&c, headers[_i].header, headers[_i].n);
+	if (headers[_i].header[0] == 'P')
+		client_expect(&c, "550");
+	client_expect_end(&c);
+	client_close(&c);
+	wait_for(no_session_is_left);
+	ck_assert_int_eq(atomic_load(&last_reason), SMTP_DISCONNECT_PROTOCOL);
+}
+END_TEST
+
 /* The proxy itself is not counted, its clients are. */
 START_TEST(limits_are_those_of_the_client)
 {
@@ -436,6 +459,7 @@ int main(void)
 	tcase_add_loop_test(tc, half_a_header, 0, 2);
 	tcase_add_test(tc, stranger_is_greeted_at_once);
 	tcase_add_loop_test(tc, header_of_a_stranger_ends_the_session, 0, HEADERS);
+	tcase_add_loop_test(tc, header_where_none_is_taken, 0, HEADERS);
 	tcase_add_test(tc, limits_are_those_of_the_client);
 	tcase_add_test(tc, shutdown_does_not_wait_for_a_header);
 	tcase_add_loop_test(tc, networks_are_checked, 0, 3);
