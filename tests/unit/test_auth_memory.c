@@ -4,70 +4,11 @@
  * owner. Left out under sanitizers, which bring a malloc of their own.
  */
 #include "tests/unit/auth_world.h"
+#define FAILING_MALLOC_IS_ALL
+#include "tests/unit/failing_malloc.h"
 #include "tests/unit/testing.h"
 
-#if defined(__has_feature)
-#define HAS_FEATURE(name) __has_feature(name)
-#else
-#define HAS_FEATURE(name) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-	HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer) || \
-	HAS_FEATURE(memory_sanitizer) || !defined(__GLIBC__)
-int main(void)
-{
-	return EXIT_SUCCESS;
-}
-#else
-
-/* --- an allocator that fails once ------------------------------------------------------------ */
-
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t count, size_t n);
-void *__libc_realloc(void *p, size_t n);
-void __libc_free(void *p);
-
-static bool armed; /* only while the library runs: libcheck allocates too */
-static unsigned until_failure;
-static bool failed;
-static long live;
-
-static bool fails(void)
-{
-	if (!armed || until_failure == 0 || --until_failure > 0)
-		return false;
-	failed = true;
-	return true;
-}
-
-static void *counted(void *p)
-{
-	live += armed && p;
-	return p;
-}
-
-void *malloc(size_t n)
-{
-	return fails() ? NULL : counted(__libc_malloc(n));
-}
-
-void *calloc(size_t count, size_t n)
-{
-	return fails() ? NULL : counted(__libc_calloc(count, n));
-}
-
-void *realloc(void *p, size_t n)
-{
-	if (fails())
-		return NULL;
-	return p ? __libc_realloc(p, n) : counted(__libc_malloc(n));
-}
-
-void free(void *p)
-{
-	live -= armed && p;
-	__libc_free(p);
-}
+#if HAS_FAILING_MALLOC
 
 /* --- cryptography that allocates nothing, and is none ------------------------------------------ */
 
@@ -171,20 +112,19 @@ static bool is_in(void)
 /* True: it got by without memory failing. */
 static bool play(unsigned mechanism, unsigned way, unsigned n)
 {
-	bool in;
+	bool in, failed;
+	long live;
 	int err;
 
 	set_up(mechanism, way);
-	failed = false;
-	live = 0;
-	until_failure = n;
-	armed = true;
+	malloc_watch(n);
 	err = auth_world_begin(&w);
 	if (!err)
 		auth_world_run(&w);
 	in = is_in();
 	auth_world_end(&w);
-	armed = false;
+	live = malloc_unwatch();
+	failed = malloc_failed;
 	ck_assert_msg(live == 0, "%ld blocks leaked at %u", live, n);
 	ck_assert_msg(!err || (err == SMTP_ENOMEM && failed), "%d at %u", err, n);
 	ck_assert_msg(!in || !(way & WRONG), "in at %u:\n%s", n, w.shown);

@@ -3,70 +3,13 @@
  * dialogue of client_session_rows.h: nothing leaks, it ends once, a transaction has one result at most.
  * Left out under sanitizers, which bring a malloc of their own.
  */
+#define FAILING_MALLOC_IS_ALL
+#include "failing_malloc.h"
 #include "testing.h"
 
-#if defined(__has_feature)
-#define HAS_FEATURE(name) __has_feature(name)
-#else
-#define HAS_FEATURE(name) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
-	HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer) ||                         \
-	HAS_FEATURE(memory_sanitizer) || !defined(__GLIBC__)
-int main(void)
-{
-	return EXIT_SUCCESS;
-}
-#else
+#if HAS_FAILING_MALLOC
 
 #include "client_extension_rows.h"
-
-/* --- an allocator that fails once ------------------------------------------------------------ */
-
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t count, size_t n);
-void __libc_free(void *p);
-
-static bool armed; /* only while the library runs: libcheck allocates too */
-static unsigned until_failure;
-static bool failed;
-static long live;
-
-static bool fails(void)
-{
-	if (!armed || until_failure == 0 || --until_failure > 0)
-		return false;
-	failed = true;
-	return true;
-}
-
-static void *counted(void *p)
-{
-	live += armed && p;
-	return p;
-}
-
-void *malloc(size_t n)
-{
-	return fails() ? NULL : counted(__libc_malloc(n));
-}
-
-void *calloc(size_t count, size_t n)
-{
-	return fails() ? NULL : counted(__libc_calloc(count, n));
-}
-
-void free(void *p)
-{
-	live -= armed && p;
-	__libc_free(p);
-}
-
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
 
 /* --- the owner ------------------------------------------------------------------------------- */
 
@@ -102,9 +45,9 @@ static void give_work(struct smtp_client_session *s)
 	struct smtp_path from, to[WANT_PATHS_MAX];
 	int err = SMTP_ESTATE;
 
-	armed = false; /* libcheck's memory is not ours */
+	malloc_is_spared = true; /* libcheck's memory is not ours */
 	fill_transaction(&txn, told.want, &from, to, recipients);
-	armed = true;
+	malloc_is_spared = false;
 	txn.content.read = give_content;
 	if (told.want->rewinds)
 		txn.content.rewind = rewind_content;
@@ -183,18 +126,16 @@ static void play_line(struct smtp_client_session *s, const char *line, size_t n)
 	send_all(s);
 }
 
-static void play_session(const struct row *row)
+static void play_session(const struct row *row, unsigned n)
 {
 	struct smtp_client_session_options options = options_of(&row->want);
 	struct smtp_client_session *s = NULL;
 	int err;
 
 	told = (struct told){ .want = &row->want, .mails_left = row->want.mails };
-	live = 0;
-	failed = false;
-	armed = true;
+	malloc_watch(n);
 	err = smtp_client_session_new(&s, &options, &teller, NULL);
-	MUST(err ? err == SMTP_ENOMEM && !s && failed : s != NULL);
+	MUST(err ? err == SMTP_ENOMEM && !s && malloc_failed : s != NULL);
 	if (s) {
 		if (options.tls == SMTP_CLIENT_TLS_IMPLICIT)
 			MUST(smtp_client_session_tls_started(s, "TLSv1.3", 0) == 0);
@@ -208,10 +149,9 @@ static void play_session(const struct row *row)
 		smtp_client_session_peer_closed(s);
 		MUST(told.ended == 1);
 	}
-	MUST(told.error != SMTP_ENOMEM || failed);
+	MUST(told.error != SMTP_ENOMEM || malloc_failed);
 	smtp_client_session_free(s);
-	armed = false;
-	MUST(live == 0);
+	MUST(malloc_unwatch() == 0);
 }
 
 START_TEST(without_memory)
@@ -219,9 +159,8 @@ START_TEST(without_memory)
 	unsigned n = 1;
 
 	do {
-		until_failure = n++;
-		play_session(&rows[_i]);
-	} while (failed);
+		play_session(&rows[_i], n++);
+	} while (malloc_failed);
 	ck_assert_uint_ge(n, 3);
 }
 END_TEST
@@ -231,9 +170,8 @@ START_TEST(extension_without_memory)
 	unsigned n = 1;
 
 	do {
-		until_failure = n++;
-		play_session(&extension_rows[_i]);
-	} while (failed);
+		play_session(&extension_rows[_i], n++);
+	} while (malloc_failed);
 	ck_assert_uint_ge(n, 3);
 }
 END_TEST

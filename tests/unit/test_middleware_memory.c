@@ -7,79 +7,11 @@
 #include <smtp/recorder.h>
 #include <smtp/server_session.h>
 
+#define FAILING_MALLOC_IS_ALL
+#include "tests/unit/failing_malloc.h"
 #include "tests/unit/testing.h"
 
-#if defined(__has_feature)
-#define HAS_FEATURE(name) __has_feature(name)
-#else
-#define HAS_FEATURE(name) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-	HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer) || \
-	HAS_FEATURE(memory_sanitizer) || !defined(__GLIBC__)
-int main(void)
-{
-	return EXIT_SUCCESS;
-}
-#else
-
-/* --- an allocator that fails once ------------------------------------------------------------- */
-
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t count, size_t n);
-void *__libc_realloc(void *p, size_t n);
-void __libc_free(void *p);
-
-static bool armed;
-static unsigned until_failure; /* 0: none any more */
-static bool failed;
-static long live;
-
-static bool fails(void)
-{
-	if (!armed || until_failure == 0 || --until_failure > 0)
-		return false;
-	failed = true;
-	return true;
-}
-
-static void *counted(void *p)
-{
-	if (armed && p)
-		live++;
-	return p;
-}
-
-void *malloc(size_t n)
-{
-	return fails() ? NULL : counted(__libc_malloc(n));
-}
-
-void *calloc(size_t count, size_t n)
-{
-	return fails() ? NULL : counted(__libc_calloc(count, n));
-}
-
-void *realloc(void *p, size_t n)
-{
-	if (fails())
-		return NULL;
-	return p ? __libc_realloc(p, n) : counted(__libc_malloc(n));
-}
-
-void free(void *p)
-{
-	if (armed && p)
-		live--;
-	__libc_free(p);
-}
-
-/* libcheck allocates too. */
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
+#if HAS_FAILING_MALLOC
 
 /* --- all of the middleware -------------------------------------------------------------------- */
 
@@ -155,7 +87,7 @@ static void talk(struct smtp_server_session *s)
 	for (size_t i = 0; i < out.n; i++) {
 		/* The greylist puts off the recipient: DATA is then 554, after a refused MAIL all is 503. */
 		if (line && out.n - i >= 3)
-			MUST((out.p[i] >= '2' && out.p[i] <= '4') || failed ||
+			MUST((out.p[i] >= '2' && out.p[i] <= '4') || malloc_failed ||
 			     memcmp(out.p + i, "554", 3) == 0);
 		line = out.p[i] == '\n';
 	}
@@ -196,7 +128,7 @@ static void run(void)
 		made += !err;
 	}
 	if (err)
-		MUST(err == SMTP_ENOMEM && failed && m[made].size == 0x5555555555555555);
+		MUST(err == SMTP_ENOMEM && malloc_failed && m[made].size == 0x5555555555555555);
 	if (!err) {
 		session_behind(m, MADE - 2); /* a message passes */
 		session_behind(m, made);     /* the greylist puts it off */
@@ -233,7 +165,8 @@ static void talk_whole(struct smtp_server_session *s)
 		went_well = smtp_server_session_feed(s, texts[i], strlen(texts[i]), 1000,
 						     &taken) == 0;
 		out = smtp_server_session_output(s);
-		MUST(out.n == 0 || out.p[0] == '2' || out.p[0] == '3' || (failed && out.p[0] == '4'));
+		MUST(out.n == 0 || out.p[0] == '2' || out.p[0] == '3' ||
+		     (malloc_failed && out.p[0] == '4'));
 		went_well = went_well && out.n > 0 && out.p[0] != '4';
 		smtp_server_session_sent(s, out.n);
 	}
@@ -259,7 +192,7 @@ static void record_one(struct smtp_recorder *r)
 	if (!err)
 		talk_whole(s);
 	smtp_server_session_free(s);
-	MUST(smtp_recorder_count(r) == 1 || failed);
+	MUST(smtp_recorder_count(r) == 1 || malloc_failed);
 	for (size_t i = 0; i < smtp_recorder_count(r); i++)
 		MUST(smtp_recorder_message(r, i)->content.n == 3);
 }
@@ -271,14 +204,14 @@ static void run_recorder(void)
 	int err = smtp_recorder_new(&r, NULL);
 
 	if (err) {
-		MUST(failed && !r);
+		MUST(malloc_failed && !r);
 		return;
 	}
 	rule.phase = SMTP_RECORDER_END;
 	rule.address = "nobody@b.example";
 	rule.code = 451;
 	err = smtp_recorder_add_rule(r, &rule);
-	MUST(!err || (failed && err == SMTP_ENOMEM));
+	MUST(!err || (malloc_failed && err == SMTP_ENOMEM));
 	record_one(r);
 	smtp_recorder_free(r);
 }
@@ -288,17 +221,15 @@ static void run_recorder(void)
 static unsigned fail_each(void (*run_once)(void))
 {
 	unsigned n = 0;
+	long live;
 
 	run_once(); /* what libraries keep for good */
 	do {
-		until_failure = ++n;
-		failed = false;
-		live = 0;
-		armed = true;
+		malloc_watch(++n);
 		run_once();
-		armed = false;
+		live = malloc_unwatch();
 		ck_assert_msg(live == 0, "%ld blocks left at %u", live, n);
-	} while (failed);
+	} while (malloc_failed);
 	return n;
 }
 

@@ -5,64 +5,17 @@
  */
 #include "tests/unit/testing.h"
 
-#if defined(__has_feature)
-#define HAS_FEATURE(name) __has_feature(name)
-#else
-#define HAS_FEATURE(name) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
-	HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer) ||                         \
-	HAS_FEATURE(memory_sanitizer) || !defined(__GLIBC__)
-int main(void)
-{
-	return EXIT_SUCCESS;
-}
-#else
+#define FAILING_MALLOC_IS_ALL
+#define MALLOC_TRUSTS_LIBRARIES true
+#include "tests/unit/failing_malloc.h"
 
-#include <stdatomic.h>
-#include <stdbool.h>
-
-/* ---- an allocator that fails once, for our own code: libraries are trusted here ---- */
-
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t count, size_t n);
-void *__libc_realloc(void *p, size_t n);
-
-extern const char __executable_start, etext;
-
-static _Thread_local bool exempt; /* what the test itself does */
-static atomic_long until_failure;
-
-#define SERVER_THREAD_BEGINS (exempt = true)
-
-static bool fails(const void *caller)
-{
-	if (exempt || (uintptr_t)caller < (uintptr_t)&__executable_start ||
-	    (uintptr_t)caller >= (uintptr_t)&etext)
-		return false;
-	return atomic_load(&until_failure) > 0 && atomic_fetch_sub(&until_failure, 1) == 1;
-}
-
-void *malloc(size_t n)
-{
-	return fails(__builtin_return_address(0)) ? NULL : __libc_malloc(n);
-}
-
-void *calloc(size_t count, size_t n)
-{
-	return fails(__builtin_return_address(0)) ? NULL : __libc_calloc(count, n);
-}
-
-void *realloc(void *p, size_t n)
-{
-	return fails(__builtin_return_address(0)) ? NULL : __libc_realloc(p, n);
-}
+#if HAS_FAILING_MALLOC
 
 /* The texts of the queue; libc's own would call malloc from outside. */
 char *strndup(const char *text, size_t max)
 {
 	size_t n = strnlen(text, max);
-	char *copy = fails(__builtin_return_address(0)) ? NULL : __libc_malloc(n + 1);
+	char *copy = lacks_memory(__builtin_return_address(0)) ? NULL : __libc_malloc(n + 1);
 
 	if (copy) {
 		memcpy(copy, text, n);
@@ -71,8 +24,9 @@ char *strndup(const char *text, size_t max)
 	return copy;
 }
 
+#define SERVER_THREAD_BEGINS (malloc_is_spared = true)
 #define WORLD_CALLOC __libc_calloc
-#define WORLD_RUNS(is_so) (exempt = !(is_so))
+#define WORLD_RUNS(is_so) (malloc_is_spared = !(is_so))
 #include "tests/unit/queue_server.h"
 #include "tests/unit/queue_world.h"
 
@@ -123,7 +77,7 @@ static size_t sent(struct server *server)
 }
 
 /* True when no allocation failed any more. */
-static bool run_with_failure(int row, long n, struct server *server)
+static bool run_with_failure(int row, unsigned n, struct server *server)
 {
 	size_t before = sent(server);
 	bool reached;
@@ -131,22 +85,22 @@ static bool run_with_failure(int row, long n, struct server *server)
 	world_sweep();
 	world.event_count = 0;
 	world.queue->hiccup_ms = 20;
-	atomic_store(&until_failure, n);
+	atomic_store(&malloc_fails_after, n);
 	if (row == 0) {
 		(void)world_spool(&cases[row].mail);
 		ck_assert_int_eq(queue_start(world.queue), 0);
 	} else {
 		(void)world_mail(&cases[row].mail);
 	}
-	ck_assert_msg(world_waits(is_over), "%s: not over when allocation %ld fails", cases[row].name, n);
-	reached = atomic_exchange(&until_failure, 0) <= 0;
-	ck_assert_msg(world_maildir_count("bob") == cases[row].bob, "%s, %ld: bob has %zu", cases[row].name,
+	ck_assert_msg(world_waits(is_over), "%s: not over when allocation %u fails", cases[row].name, n);
+	reached = atomic_exchange(&malloc_fails_after, 0) == 0;
+	ck_assert_msg(world_maildir_count("bob") == cases[row].bob, "%s, %u: bob has %zu", cases[row].name,
 		      n, world_maildir_count("bob"));
-	ck_assert_msg(world_maildir_count("carol") == cases[row].carol, "%s, %ld: carol", cases[row].name, n);
-	ck_assert_msg(world_maildir_count("alice") == cases[row].alice, "%s, %ld: alice has %zu",
+	ck_assert_msg(world_maildir_count("carol") == cases[row].carol, "%s, %u: carol", cases[row].name, n);
+	ck_assert_msg(world_maildir_count("alice") == cases[row].alice, "%s, %u: alice has %zu",
 		      cases[row].name, n, world_maildir_count("alice"));
 	ck_assert_uint_eq(world_dead(), 0);
-	ck_assert_msg(sent(server) - before == cases[row].sent, "%s, %ld: sent %zu times", cases[row].name, n,
+	ck_assert_msg(sent(server) - before == cases[row].sent, "%s, %u: sent %zu times", cases[row].name, n,
 		      sent(server) - before);
 	return !reached;
 }
@@ -154,9 +108,9 @@ static bool run_with_failure(int row, long n, struct server *server)
 START_TEST(each_allocation_fails_once)
 {
 	struct server *server = NULL;
-	long n = 1;
+	unsigned n = 1;
 
-	exempt = true;
+	malloc_is_spared = true;
 	world.addresses = addresses;
 	world.signature = "DKIM-Signature: v=1\r\n";
 	if (cases[_i].script) {
@@ -166,10 +120,10 @@ START_TEST(each_allocation_fails_once)
 	}
 	world_settles();
 	while (!run_with_failure(_i, n, server))
-		ck_assert_int_lt(++n, 1000);
+		ck_assert_uint_lt(++n, 1000);
 	if (getenv("WORLD_LOG"))
-		(void)fprintf(stderr, "%s: %ld allocations\n", cases[_i].name, n - 1);
-	ck_assert_int_gt(n, 10); /* otherwise nothing was tried */
+		(void)fprintf(stderr, "%s: %u allocations\n", cases[_i].name, n - 1);
+	ck_assert_uint_gt(n, 10); /* otherwise nothing was tried */
 	world_close();
 	server_stop(server);
 	world_setup();
@@ -181,14 +135,14 @@ START_TEST(forgotten_arrival_is_told)
 {
 	const char *id;
 
-	exempt = true;
+	malloc_is_spared = true;
 	world_settles();
 	id = world_spool(&(struct mail){ .from = "a@b.test", .to = { "bob@here.test" } });
-	atomic_store(&until_failure, 1);
-	exempt = false;
+	atomic_store(&malloc_fails_after, 1);
+	malloc_is_spared = false;
 	queue_accepted(world.queue, id);
-	exempt = true;
-	ck_assert_int_eq(atomic_load(&until_failure), 0);
+	malloc_is_spared = true;
+	ck_assert_uint_eq(atomic_load(&malloc_fails_after), 0);
 	ck_assert_uint_eq(world_events("queue.hold"), 1);
 	ck_assert_ptr_nonnull(strstr(world_event_text("queue.hold"), id));
 	ck_assert(world_waits(is_over));

@@ -6,79 +6,11 @@
 #include <smtp/middleware.h>
 #include <smtp/server_session.h>
 
+#define FAILING_MALLOC_IS_ALL
+#include "tests/unit/failing_malloc.h"
 #include "tests/unit/testing.h"
 
-#if defined(__has_feature)
-#define HAS_FEATURE(name) __has_feature(name)
-#else
-#define HAS_FEATURE(name) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-	HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer) || \
-	HAS_FEATURE(memory_sanitizer) || !defined(__GLIBC__)
-int main(void)
-{
-	return EXIT_SUCCESS;
-}
-#else
-
-/* --- an allocator that fails once ------------------------------------------------------------- */
-
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t count, size_t n);
-void *__libc_realloc(void *p, size_t n);
-void __libc_free(void *p);
-
-static bool armed;
-static unsigned until_failure; /* 0: none any more */
-static bool failed;
-static long live;
-
-static bool fails(void)
-{
-	if (!armed || until_failure == 0 || --until_failure > 0)
-		return false;
-	failed = true;
-	return true;
-}
-
-static void *counted(void *p)
-{
-	if (armed && p)
-		live++;
-	return p;
-}
-
-void *malloc(size_t n)
-{
-	return fails() ? NULL : counted(__libc_malloc(n));
-}
-
-void *calloc(size_t count, size_t n)
-{
-	return fails() ? NULL : counted(__libc_calloc(count, n));
-}
-
-void *realloc(void *p, size_t n)
-{
-	if (fails())
-		return NULL;
-	return p ? __libc_realloc(p, n) : counted(__libc_malloc(n));
-}
-
-void free(void *p)
-{
-	if (armed && p)
-		live--;
-	__libc_free(p);
-}
-
-/* libcheck allocates too. */
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
+#if HAS_FAILING_MALLOC
 
 /* --- a session with all that allocates -------------------------------------------------------- */
 
@@ -153,7 +85,7 @@ static enum smtp_verdict on_end(struct smtp_server_session *s, void *user)
 	struct told *told = user;
 
 	if (smtp_server_session_recipient_reply(s, 0, &full) != 0) {
-		MUST(failed && smtp_server_session_reply(s, &trouble) == 0);
+		MUST(malloc_failed && smtp_server_session_reply(s, &trouble) == 0);
 		return SMTP_REPLIED;
 	}
 	told->in_transaction = false;
@@ -262,6 +194,7 @@ static bool run(unsigned nth, int which)
 	struct told told[2] = { { false, 0, 0, 0 }, { false, 0, 0, 0 } };
 	struct smtp_middleware second = smtp_middleware_of("second", &handler, &told[1]);
 	struct smtp_server_session *s = NULL;
+	long live;
 	int err;
 
 	options.hostname = "mx.example.org";
@@ -277,10 +210,7 @@ static bool run(unsigned nth, int which)
 	options.custom_extension_count = 1;
 	options.xclient_networks = &anybody;
 	options.xclient_network_count = 1;
-	until_failure = nth;
-	failed = false;
-	live = 0;
-	armed = true;
+	malloc_watch(nth);
 	err = smtp_server_session_new(&s, &options, &handler, &told[0]);
 	if (!err)
 		err = smtp_server_session_use(s, &second);
@@ -291,15 +221,15 @@ static bool run(unsigned nth, int which)
 	if (!err)
 		talk(s, talks[which].input);
 	smtp_server_session_free(s);
-	armed = false;
-	ck_assert(err == 0 || (err == SMTP_ENOMEM && failed));
+	live = malloc_unwatch();
+	ck_assert(err == 0 || (err == SMTP_ENOMEM && malloc_failed));
 	ck_assert_msg(live == 0, "n = %u: %ld blocks leak", nth, live);
 	for (int i = 0; i < 2; i++) {
 		ck_assert_uint_eq(told[i].disconnects, told[0].connects > 0);
 		ck_assert(!told[i].in_transaction);
-		ck_assert(failed || told[i].messages == 1);
+		ck_assert(malloc_failed || told[i].messages == 1);
 	}
-	return failed;
+	return malloc_failed;
 }
 
 START_TEST(each_allocation_fails)

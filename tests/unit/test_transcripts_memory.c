@@ -10,81 +10,12 @@
 #include "tests/unit/transcript.h"
 #include "tests/unit/transcript_policy.h"
 
-#if defined(__has_feature)
-#define HAS_FEATURE(name) __has_feature(name)
-#else
-#define HAS_FEATURE(name) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-	HAS_FEATURE(address_sanitizer) || HAS_FEATURE(thread_sanitizer) || \
-	HAS_FEATURE(memory_sanitizer) || !defined(__GLIBC__)
-int main(void)
-{
-	return EXIT_SUCCESS;
-}
-#else
+#define FAILING_MALLOC_IS_ALL
+#define MALLOC_MAY_NOT_FAIL policy_allocates
+#define MALLOC_TRUSTS_LIBRARIES true
+#include "tests/unit/failing_malloc.h"
 
-/* --- an allocator that fails once, for this program: libraries are trusted here --- */
-
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t count, size_t n);
-void *__libc_realloc(void *p, size_t n);
-void __libc_free(void *p);
-
-extern const char __executable_start, etext;
-
-static bool armed, failed;
-static unsigned until_failure; /* 0: none any more */
-static long live;              /* blocks that the program has */
-
-static bool is_ours(const void *caller)
-{
-	return armed && (uintptr_t)caller >= (uintptr_t)&__executable_start &&
-	       (uintptr_t)caller < (uintptr_t)&etext;
-}
-
-static bool fails(const void *caller)
-{
-	if (!is_ours(caller) || policy_allocates || until_failure == 0 || --until_failure > 0)
-		return false;
-	failed = true;
-	return true;
-}
-
-static void *counted(void *p, const void *caller)
-{
-	live += p && is_ours(caller);
-	return p;
-}
-
-void *malloc(size_t n)
-{
-	const void *caller = __builtin_return_address(0);
-
-	return fails(caller) ? NULL : counted(__libc_malloc(n), caller);
-}
-
-void *calloc(size_t count, size_t n)
-{
-	const void *caller = __builtin_return_address(0);
-
-	return fails(caller) ? NULL : counted(__libc_calloc(count, n), caller);
-}
-
-void *realloc(void *p, size_t n)
-{
-	const void *caller = __builtin_return_address(0);
-
-	if (fails(caller))
-		return NULL;
-	return p ? __libc_realloc(p, n) : counted(__libc_malloc(n), caller);
-}
-
-void free(void *p)
-{
-	live -= p && is_ours(__builtin_return_address(0));
-	__libc_free(p);
-}
+#if HAS_FAILING_MALLOC
 
 /* --- the transcripts --- */
 
@@ -110,12 +41,9 @@ static const char *play(const struct transcript *t, unsigned n)
 {
 	const char *problem;
 
-	live = 0;
-	failed = false;
-	until_failure = n;
-	armed = true;
+	malloc_watch(n);
 	problem = transcript_play(t, TRANSCRIPT_WHOLE);
-	armed = false;
+	(void)malloc_unwatch();
 	return problem;
 }
 
@@ -123,7 +51,7 @@ static void expect_clean(const char *path, unsigned n, const char *problem)
 {
 	struct transcript_end end = transcript_last_end();
 
-	ck_assert_msg(live == 0, "%s, %u: %ld blocks are left", path, n, live);
+	ck_assert_msg(malloc_live == 0, "%s, %u: %ld blocks are left", path, n, malloc_live);
 	ck_assert_msg(end.disconnects == (end.begun > 0), "%s, %u: %u ends", path, n, end.disconnects);
 	ck_assert_msg(!end.leaked, "%s, %u: a secret was traced", path, n);
 	ck_assert_msg(!problem || is_answered(problem), "%u: %s", n, problem ? problem : "");
@@ -142,8 +70,8 @@ START_TEST(each_allocation_fails)
 		do {
 			problem = play(t, ++n);
 			expect_clean(path, n, problem);
-		} while (failed && n < ALLOCATIONS_MAX);
-		ck_assert_msg(!failed && !problem, "%s: %s", path, problem ? problem : "endless");
+		} while (malloc_failed && n < ALLOCATIONS_MAX);
+		ck_assert_msg(!malloc_failed && !problem, "%s: %s", path, problem ? problem : "endless");
 		ck_assert_uint_gt(n, 2); /* otherwise nothing was tried */
 	}
 	transcript_free(t);
