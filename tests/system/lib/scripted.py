@@ -352,14 +352,19 @@ class _Connection:
         elif self.reply("DATA", "354 go ahead", line) == "3":
             self.take_content()
 
+    def cut_content(self, octets):
+        """However they were split on their way."""
+        if "content" in self.server.cut and octets > self.server.cut_after:
+            raise Cut
+
     def take_octets(self, count):
         while len(self.buffer) < count:
-            if "content" in self.server.cut and len(self.buffer) > self.server.cut_after:
-                raise Cut
+            self.cut_content(len(self.chunks) + len(self.buffer))
             part = self.sock.recv(65536)
             if not part:
                 raise EOFError
             self.buffer += part
+        self.cut_content(len(self.chunks) + count)
         octets, self.buffer = self.buffer[:count], self.buffer[count:]
         return octets
 
@@ -381,12 +386,12 @@ class _Connection:
         """Only CRLF.CRLF ends it."""
         data = b"\r\n" + self.buffer
         while b"\r\n.\r\n" not in data:
-            if "content" in self.server.cut and len(data) > self.server.cut_after:
-                raise Cut
+            self.cut_content(len(data))
             part = self.sock.recv(65536)
             if not part:
                 raise EOFError
             data += part
+        self.cut_content(len(data))
         content, self.buffer = data.split(b"\r\n.\r\n", 1)
         self.finish((content + b"\r\n").replace(b"\r\n.", b"\r\n")[2:])
 
