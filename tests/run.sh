@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 # Runs the tests and counts them: run.sh [unit] [transcripts] [system] [fuzz], all by default.
-# Reads BUILD (programs and test binaries), PEERS, ONLY (part of a name), TESTS_JOBS. Each test
-# has its own log in $BUILD/test-logs; logs of failures are printed. Ends `N passed, N failed`.
+# Reads BUILD (programs and test binaries), PEERS, ONLY (part of a name), TESTS_JOBS, TESTS_RETRY. Each
+# test has its own log in $BUILD/test-logs; logs of failures are printed. Ends `N passed, N failed`.
 
 set -u
 
@@ -82,10 +82,28 @@ count()
 		}' "$1"
 }
 
-# Runs one test; its result goes to a file, a line to the screen when it is done.
+# Runs one test into its log; sets passed, failed, skipped.
+try()
+{
+	local seconds=$1 log=$2 rc=0
+	shift 2
+	timeout -k 10 "$seconds" "$@" >"$log" 2>&1 </dev/null || rc=$?
+	[ "$rc" -ne 124 ] && [ "$rc" -ne 137 ] || echo "run.sh: stopped after $seconds s" >>"$log"
+	read -r passed failed skipped < <(count "$log" "$rc")
+}
+
+# May it have failed for want of time? Never what a sanitizer found, nor a crash.
+deserves_retry()
+{
+	[ "${TESTS_RETRY:-0}" -ne 0 ] && [ "$1" != fuzz ] &&
+		! grep -qa -e 'Sanitizer' -e 'runtime error:' -e 'Received signal' "$2"
+}
+
+# Runs one test; its result goes to a file, a line to the screen when it is done. With TESTS_RETRY one
+# that failed is tried once more, and both is told: what fails for good fails then too.
 run_one()
 {
-	local kind=$1 name=$2 seconds=$3 file=$4 log=$logs/$1-$2.log rc=0 begin=$SECONDS
+	local kind=$1 name=$2 seconds=$3 file=$4 log=$logs/$1-$2.log begin=$SECONDS note=''
 	local passed failed skipped
 	case $kind in
 	fuzz)
@@ -100,13 +118,17 @@ run_one()
 		esac
 		;;
 	esac
-	timeout -k 10 "$seconds" "$@" >"$log" 2>&1 </dev/null || rc=$?
-	[ "$rc" -ne 124 ] && [ "$rc" -ne 137 ] || echo "run.sh: stopped after $seconds s" >>"$log"
-	read -r passed failed skipped < <(count "$log" "$rc")
+	try "$seconds" "$log" "$@"
+	[ "$skipped" -eq 0 ] || note="  $skipped skipped"
+	if [ "$failed" -gt 0 ] && deserves_retry "$kind" "$log"; then
+		mv "$log" "$log.first"
+		try "$seconds" "$log" "$@"
+		note="  at the second try ($log.first)"
+	fi
 	echo "$passed $failed $skipped" >"$logs/$kind-$name.result"
 	printf '  %-4s %-11s %-28s %4d passed %3d failed %3d s%s\n' \
 		"$([ "$failed" -eq 0 ] && echo ok || echo FAIL)" "$kind" "$name" "$passed" "$failed" \
-		$((SECONDS - begin)) "$([ "$skipped" -eq 0 ] || echo "  $skipped skipped")"
+		$((SECONDS - begin)) "$note"
 }
 
 if [ "${1:-}" = --one ]; then
@@ -132,6 +154,10 @@ while read -r kind name _ _; do
 	fi
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	grep -i '^ok .*# skip' "$logs/$name.log" || true
+	if [ -f "$logs/$name.log.first" ]; then
+		echo "--- $name failed at its first try ($logs/$name.log.first)"
+		grep -a -e '^not ok' -e ':[FE]:' "$logs/$name.log.first" || tail -n 20 "$logs/$name.log.first"
+	fi
 	if [ "$f" -gt 0 ]; then
 		echo "--- $name ($logs/$name.log)"
 		grep "^not ok" "$logs/$name.log" || true
