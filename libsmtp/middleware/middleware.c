@@ -28,6 +28,14 @@ char *middleware_text_copy(const char *text)
 	return copy ? memcpy(copy, text, n) : NULL;
 }
 
+void middleware_slot_free(void **slot)
+{
+	if (!slot)
+		return;
+	free(*slot);
+	*slot = NULL;
+}
+
 enum smtp_verdict middleware_refuse(struct smtp_server_session *session, unsigned code,
 				    const char *enhanced, const char *text)
 {

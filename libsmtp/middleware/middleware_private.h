@@ -16,6 +16,8 @@ void middleware_fill(struct smtp_middleware *out, const char *name,
 		     void (*release)(void *user));
 /** On the heap; NULL: out of memory. */
 char *middleware_text_copy(const char *text);
+/** Frees what the slot of a session holds, at its disconnect. NULL (there is no slot) is fine. */
+void middleware_slot_free(void **slot);
 /** Answers the phase with a refusal. */
 enum smtp_verdict middleware_refuse(struct smtp_server_session *, unsigned code,
 				    const char *enhanced, const char *text);

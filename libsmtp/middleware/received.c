@@ -95,14 +95,9 @@ static enum smtp_verdict on_data(struct smtp_server_session *session, void *user
 static void on_disconnect(struct smtp_server_session *session, enum smtp_disconnect_reason reason,
 			  void *user)
 {
-	void **slot = smtp_server_session_slot(session, &handler);
-
 	(void)reason;
 	(void)user;
-	if (!slot)
-		return;
-	free(*slot);
-	*slot = NULL;
+	middleware_slot_free(smtp_server_session_slot(session, &handler));
 }
 
 static const struct smtp_server_session_handler handler = {
